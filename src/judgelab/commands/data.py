@@ -1,0 +1,76 @@
+"""`judgelab data check|split`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from judgelab import config as configs
+from judgelab import resources
+from judgelab.commands import show
+from judgelab.data.checks import check as run_checks
+from judgelab.data.checks import usable_critiques
+from judgelab.data.schema import Dataset, DatasetConfig, load
+from judgelab.data.split import Split, SplitConfig, make_split
+from judgelab.errors import ClaimError
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def check(overrides: Sequence[str]) -> None:
+    """What is wrong with a dataset; exit 1 where something has to be mended."""
+    dataset, _ = _load(overrides)
+    show.notes(dataset.notes)
+    findings = run_checks(dataset)
+    for finding in findings:
+        colour = COLOURS[finding.level]
+        show.out.print(f"[{colour}]{finding.level}[/] {finding.title}", soft_wrap=True)
+        if finding.ids:
+            show.out.print(f"  {', '.join(finding.ids[:8])}{' …' if finding.count > 8 else ''}")
+    usable, total, terse = usable_critiques(dataset)
+    show.out.print(f"critiques usable as demos: {usable} of {total}, {terse} terse")
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        raise ClaimError(f"{len(errors)} errors to mend in the data before it is judged against.")
+
+
+def split(overrides: Sequence[str]) -> None:
+    """What each part holds, by label and by dimension."""
+    dataset, config = _load(overrides)
+    made = make_split(dataset, config, resources.lab() / "splits")
+    table = Table(title=f"split {config.name} ({made.mode})", title_justify="left", box=None)
+    parts = made.counts()
+    table.add_column("")
+    for part in parts:
+        table.add_column(part, justify="right")
+    table.add_row("items", *(str(count.total()) for count in parts.values()))
+    for label in ("fail", "pass"):
+        table.add_row(label, *(str(count[label]) for count in parts.values()))
+    for dimension, values in _dimensions(dataset, made).items():
+        table.add_section()
+        for value, count in sorted(values.items()):
+            table.add_row(f"{dimension}={value}", *(str(count[part]) for part in parts))
+    show.out.print(table)
+    show.notes([*dataset.notes, *made.notes])
+    if made.exploratory:
+        show.notes(["few labels: everything is judged out of fold, there is no held-out test"])
+
+
+def _load(overrides: Sequence[str]) -> tuple[Dataset, SplitConfig]:
+    with configs.hydra():
+        config = configs.compose(overrides, lenient=True).config
+        nodes = configs.resolved(config.dataset), configs.resolved(config.split)
+    dataset = load(configs.build(nodes[0], DatasetConfig, "dataset"))
+    return dataset, configs.build(nodes[1], SplitConfig, "split")
+
+
+def _dimensions(dataset: Dataset, made: Split) -> dict[str, dict[str, Counter[str]]]:
+    found: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for example in dataset.examples:
+        place = made.places[example.id]
+        part = f"fold {place.fold}" if place.part == "cv" else place.part
+        for dimension, value in example.interaction.dimensions.items():
+            found[dimension][value][part] += 1
+    return found

@@ -1,0 +1,117 @@
+"""Tables for stdout, notes and progress for stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from judgelab.scoring import in_words
+
+if TYPE_CHECKING:
+    from judgelab.calls.pool import Pool
+    from judgelab.runner import Progress
+    from judgelab.tracking.folder import RunFolder
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+SHOWN = (
+    ("agreement", "agreement"),
+    ("recall_fail", "recall fail"),
+    ("precision_fail", "precision fail"),
+    ("kappa", "kappa"),
+)
+
+
+def notes(lines: Iterable[str]) -> None:
+    """Remarks for the user, on stderr."""
+    for line in lines:
+        err.print(f"[yellow]note[/] {escape(line)}", soft_wrap=True)
+
+
+def next_steps(lines: Iterable[str]) -> None:
+    """What to do next, on stderr."""
+    err.print()
+    for line in lines:
+        err.print(f"[bold]next[/] {escape(line)}", soft_wrap=True)
+
+
+def leaderboard(folders: Sequence[RunFolder], title: str) -> None:
+    """One row a run; intervals at 95 %, the positive class is fail."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("variant", overflow="fold", max_width=34)
+    table.add_column("n", justify="right")
+    for _, heading in SHOWN:
+        table.add_column(heading, no_wrap=True)
+    table.add_column("cover", justify="right")
+    if paid := any(folder.record["calls"]["cost_usd"] for folder in folders):
+        table.add_column("USD", justify="right")
+    for folder in folders:
+        row = _row(folder)
+        style = "dim" if folder.record["baseline"] else None
+        table.add_row(*(row if paid else row[:-1]), style=style)
+    _wide().print(table)
+
+
+def _wide() -> Console:
+    """Tables keep their columns where the output is a file or a narrow terminal."""
+    return Console(highlight=False, width=max(out.width, 104))
+
+
+def _row(folder: RunFolder) -> list[str]:
+    record, calls = folder.record, folder.record["calls"]
+    name = escape(("baseline: " if record["baseline"] else "") + record["name"])
+    if not folder.complete:
+        judged = calls["answered"] + sum(calls["abstained"].values())
+        return [name, f"{judged} of {calls['planned']}", "incomplete:", "not ranked", *[""] * 4]
+    card = folder.scores
+    cells = [in_words(card, metric) for metric, _ in SHOWN]
+    cost = f"{calls['cost_usd']:.4f}" if calls["cost_usd"] else "0"
+    return [name, str(card["n"]), *cells, f"{card['coverage']:.0%}", cost]
+
+
+def scorecards(cards: Sequence[Mapping[str, Any]], title: str) -> None:
+    """One row a judge, for scorecards that have no run."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("judge", "n", "tp", "fn", "fp", "tn", "none"):
+        width = 16 if heading == "judge" else None
+        justify: Literal["left", "right"] = "left" if heading == "judge" else "right"
+        table.add_column(heading, justify=justify, overflow="fold", min_width=width)
+    for _, heading in SHOWN:
+        table.add_column(heading, no_wrap=True)
+    for card in cards:
+        counts = card["confusion"]
+        abstained = counts["abstained_fail"] + counts["abstained_pass"]
+        table.add_row(
+            escape(card["judge"]),
+            str(card["n"]),
+            *(str(counts[cell]) for cell in ("tp", "fn", "fp", "tn")),
+            str(abstained),
+            *(in_words(card, metric) for metric, _ in SHOWN),
+        )
+    _wide().print(table)
+
+
+@contextmanager
+def progress(total: int, pool: Pool) -> Iterator[Progress]:
+    """A bar on stderr: verdicts done, calls sent, money spent, time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("judging"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("verdicts · {task.fields[sent]} calls · ${task.fields[spent]:.4f} · left"),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=total, sent=0, spent=0.0)
+        yield lambda variant, verdict: bar.update(task, advance=1, sent=pool.sent, spent=pool.spent)

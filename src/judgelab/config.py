@@ -1,0 +1,295 @@
+"""Configs: composed by Hydra, guarded by a schema, built by one function.
+
+Configs name Python objects to call (`_target_`), so they are code: never load one from data.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from judgelab import resources
+from judgelab.build import PARTS, build, build_part, variant_id, variant_of
+from judgelab.errors import ConfigError
+
+__all__ = ["Composed", "build", "build_part", "compose", "variant_id", "variant_of"]
+
+# Only these tell variants apart; on anything else a sweep would compare different items.
+AXES = PARTS
+
+
+@dataclass
+class Scores:
+    """How verdicts become numbers."""
+
+    policy: str = "error"
+
+
+@dataclass
+class Budget:
+    """Caps, checked before a call is sent; None is no cap."""
+
+    calls: int | None = None
+    usd: float | None = 5.0
+
+
+@dataclass
+class RunConfig:
+    """The top level of every config; a misspelt key here fails at once."""
+
+    dataset: Any = None
+    split: Any = None
+    judge: Any = None
+    model: Any = None
+    demos: Any = None
+    tracking: Any = None
+    scores: Scores = field(default_factory=Scores)
+    budget: Budget = field(default_factory=Budget)
+    baselines: list[str] = field(default_factory=list)
+    axes: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    seed: int = 0
+
+
+TOP = tuple(field.name for field in fields(RunConfig))
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A composed config, the choice of every group and the file each choice came from."""
+
+    config: DictConfig
+    choices: Mapping[str, str]
+
+
+@contextmanager
+def hydra() -> Iterator[None]:
+    """Hydra's compose API over the lab's and the shipped folders."""
+    from hydra import initialize_config_dir
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    main, *rest = resources.folders("conf")
+
+    class Folders(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: Any) -> None:
+            for folder in rest:
+                search_path.append("judgelab", str(folder))
+
+    store = ConfigStore.instance()
+    store.store(name="run_schema", node=RunConfig)
+    known = store.repo.setdefault("experiment", {})
+    assert isinstance(known, dict)
+    known.clear()
+    for folder in reversed(resources.folders("experiments")):
+        for path in sorted(folder.glob("*.yaml")):
+            node = _load_yaml(path)
+            store.store(group="experiment", name=path.stem, node=node, package="_global_")
+    GlobalHydra.instance().clear()
+    plugins = Plugins.instance()
+    plugins.register(Folders)
+    try:
+        with initialize_config_dir(str(main), version_base="1.3"):
+            yield
+    finally:
+        plugins.plugin_type_to_subclass_list[SearchPathPlugin].remove(Folders)
+
+
+def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
+    """One config from overrides; call it inside `hydra()`. The interpolations stay.
+
+    `lenient` lets a model be missing, for a look at the rest.
+    """
+    import yaml
+    from hydra import compose as hydra_compose
+    from hydra.errors import HydraException
+
+    try:
+        config = hydra_compose("run", list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        if lenient and "You must specify 'model'" in str(error):
+            return compose([*overrides, "model=none"])
+        raise ConfigError(_explain(error, overrides)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"a yaml of conf/ cannot be read: {_unreadable(error)}") from error
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    OmegaConf.set_struct(config, True)
+    if strange := {str(key) for key in config} - set(TOP):
+        raise ConfigError(f"{', '.join(sorted(strange))}: no such key. Allowed: {', '.join(TOP)}.")
+    return Composed(config, {str(k): str(v) for k, v in choices.items() if "hydra" not in str(k)})
+
+
+def expand(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Hydra's sweep grammar: the fixed overrides, and the choices of every axis."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    fixed: list[str] = []
+    axes: dict[str, list[str]] = {}
+    try:
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        parsed = parser.parse_overrides(list(overrides))
+    except HydraException as error:
+        first = str(error).split("\nSee https:", maxsplit=1)[0]
+        raise ConfigError(f"{first}. An override is key=value, an axis key=a,b.") from error
+    for override in parsed:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            assert override.input_line is not None
+            fixed.append(override.input_line)
+        elif not override.is_discrete_sweep():
+            raise ConfigError(
+                f"{key!s}: a grid takes lists (a,b), choice(...), range(...) "
+                "or glob(...), not an interval."
+            )
+        else:
+            _check_axis(key)
+            try:
+                axes[key] = list(override.sweep_string_iterator())
+            except HydraException as error:
+                raise ConfigError(f"{key}: {error}. A list (a,b) always works.") from error
+    return fixed, axes
+
+
+def grid(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Every combination of the axes, the last axis fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def axes_of(composed: Composed) -> dict[str, list[str]]:
+    """The axes that a recipe brings along."""
+    given = OmegaConf.to_container(composed.config.axes, resolve=True)
+    assert isinstance(given, dict)
+    for key, value in given.items():
+        if isinstance(value, dict):
+            first = next(iter(value), "k")
+            raise ConfigError(f"axes: write `{key!s}.{first}: a,b`, not a mapping under {key!s}.")
+    lines = [f"{key!s}={_as_sweep(value)}" for key, value in given.items()]
+    fixed, axes = expand(lines)
+    for override in fixed:
+        key, value = str(override).split("=", 1)
+        _check_axis(key)
+        axes[key] = [value]
+    return {str(key): axes[str(key)] for key in given}
+
+
+def resolved(node: Any) -> Any:
+    """Plain data with every interpolation followed; a value that is missing names its key."""
+    try:
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def resolved_top(config: DictConfig) -> dict[str, Any]:
+    """The whole config as plain data, without the parts that belong to the judge alone."""
+    keys = [str(key) for key in config if key not in ("judge", "model", "demos")]
+    return {
+        key: resolved(config[key]) if OmegaConf.is_config(config[key]) else config[key]
+        for key in keys
+    }
+
+
+def axis_root(override: str) -> str:
+    """The group an override belongs to: `demos` of `demos.k=4`."""
+    return override.split("=", maxsplit=1)[0].lstrip("+~").split(".")[0].split("@")[0]
+
+
+def options(group: str) -> list[str]:
+    """What a config group offers."""
+    return resources.names(f"conf/{group}", ".yaml")
+
+
+def _check_axis(key: str) -> None:
+    if axis_root(key) not in AXES:
+        raise ConfigError(
+            f"{key} cannot be an axis: a sweep compares judges on the same items. "
+            f"Axes start with {', '.join(AXES)}; run the others one by one."
+        )
+
+
+def _as_sweep(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(_as_word(item) for item in value)
+    return _as_word(value)
+
+
+def _as_word(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if value in (True, False) else str(value)
+
+
+def _load_yaml(path: Path) -> DictConfig:
+    import yaml
+
+    try:
+        node = OmegaConf.load(path)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML in UTF-8: {error}") from error
+    if not isinstance(node, DictConfig):
+        raise ConfigError(f"{path}: a recipe is a mapping of keys, as in experiments/.")
+    return node
+
+
+def _unreadable(error: Exception) -> str:
+    """YAML errors name their file; of those in another encoding we look for the first."""
+    if not isinstance(error, UnicodeDecodeError):
+        return str(error)
+    for folder in resources.folders("conf"):
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as found:
+                return f"{path} is not UTF-8 at byte {found.start}. Save it as UTF-8."
+    return str(error)
+
+
+def _explain(error: Exception, overrides: Sequence[str] = ()) -> str:
+    text = str(error)
+    if "You must specify 'model'" in text:
+        return (
+            "model= is not chosen: this dataset is yours, so you say which model judges it. "
+            f"Choose model= one of: {', '.join(options('model'))}. "
+            "(neighbours runs offline and is no LLM.)"
+        )
+    if "Missing mandatory value" in text:
+        key = getattr(error, "full_key", None) or text.rsplit(":", 1)[-1].strip()
+        return f"{key} has no value yet: give it as {key}=VALUE."
+    if unknown := re.match(r"Could not override '([^']+)'", text):
+        return _no_such_key(unknown[1], overrides)
+    if unknown := re.search(r"Key '([^']+)' not in 'RunConfig'", text):
+        where = text.split(": ", maxsplit=1)[0]
+        return f"{where}: {unknown[1]}: no such key. Allowed: {', '.join(TOP)}."
+    if key := getattr(error, "full_key", None):
+        text = f"{key}: {text}"
+    cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) not in text else ""
+    for noise in ("\nSet the env", "\nIn Hydra 1.1", "\nConfig search path", "\n    full_key"):
+        text = text.split(noise, maxsplit=1)[0]
+    return " ".join((text + cause).split())
+
+
+def _no_such_key(key: str, overrides: Sequence[str]) -> str:
+    """The message for a misspelt key, with the keys that stand where it was looked for."""
+    rest = [one for one in overrides if one.split("=", maxsplit=1)[0].lstrip("+~") != key]
+    parent, _, _ = key.rpartition(".")
+    try:
+        config = compose(rest, lenient=True).config
+        at = OmegaConf.select(config, parent) if parent else config
+    except (ConfigError, OmegaConfBaseException):
+        at = None
+    allowed = ", ".join(str(name) for name in at if name != "_target_") if at else ""
+    where = f" in {parent}" if parent else ""
+    return f"{key}: no such key. Allowed{where}: {allowed or 'nothing'}."

@@ -1,0 +1,211 @@
+"""A dataset: interactions, whose label decides for each, and everything people said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from judgelab import resources
+from judgelab.data.annotations import ExpertLabel, decide, read_annotations
+from judgelab.data.mapping import Columns, Record, near_name
+from judgelab.data.readers.base import Reader, Row
+from judgelab.data.readers.problems import Problems, quoted, shown
+from judgelab.data.spellings import Spellings
+from judgelab.errors import ConfigError
+from judgelab.types import Annotation, Example, Interaction, sha256
+
+MADE_ID = 12  # hex digits of an id made from the content
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What was loaded.
+
+    `labels` holds the expert label of every labelled interaction by id. `annotations` holds what
+    was in the annotations file, and every label in the interactions' own rows that did not
+    decide. `notes` are one-line remarks for the user.
+    """
+
+    name: str
+    interactions: tuple[Interaction, ...]
+    labels: Mapping[str, ExpertLabel]
+    annotations: tuple[Annotation, ...] = ()
+    expert: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def examples(self) -> tuple[Example, ...]:
+        """The labelled interactions, in the dataset's order."""
+        return tuple(
+            Example(interaction, known.label, known.critique, known.annotator)
+            for interaction in self.interactions
+            if (known := self.labels.get(interaction.id))
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of every interaction with its label and critique, whatever the file's order."""
+        return sha256(
+            [
+                [
+                    *(one.id, one.input, one.output, one.context, one.dimensions, one.group),
+                    *((known.label, known.critique) if (known := self.labels.get(one.id)) else ()),
+                ]
+                for one in sorted(self.interactions, key=lambda one: one.id)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """A dataset's yaml (conf/dataset/).
+
+    Args:
+        name: the splits are kept under it.
+        path: relative to the lab; `sample:FILE` is a file of the shipped sample.
+        reader: what reads the file's format.
+        columns: our field -> the file's column (see `Columns`).
+        labels: the spellings that mean `pass` and `fail`.
+        annotations: a file of more labels an item, with the same spellings.
+        expert: whose label decides.
+    """
+
+    name: str
+    path: str
+    reader: Reader
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    annotations: str | None = None
+    expert: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reader, Reader):
+            raise ConfigError(
+                f"dataset.reader is a {type(self.reader).__name__}; allowed: a reader such as "
+                "{_target_: judgelab.data.readers.csv.CsvReader}."
+            )
+        Columns.of(self.columns)
+        Spellings(self.labels)
+
+
+def load(config: DatasetConfig) -> Dataset:
+    """Reads a dataset whole, or not at all.
+
+    Raises:
+        DataError: a file that cannot be read or does not fit the mapping; one message names the
+            file and, for every kind of problem, the rows, the column, what was found, what is
+            allowed and how many such rows there are.
+    """
+    path = resources.data_path(config.path)
+    columns, spellings = Columns.of(config.columns), Spellings(config.labels)
+    rows = list(config.reader.rows(path))
+    problems = Problems(shown(path))
+    records = columns.records(rows, problems)
+    has_ids = columns.present("id", rows)
+    interactions = _interactions(records, has_ids, problems)
+    inline = _inline(records, interactions, columns, spellings, problems)
+    problems.check()
+    annotations: list[Annotation] = []
+    if config.annotations is not None:
+        ids = {interaction.id for interaction in interactions}
+        where = resources.data_path(config.annotations)
+        annotations = read_annotations(where, spellings, ids)
+    labels = decide(inline, annotations, config.expert)
+    overruled = [
+        Annotation(id_, label.annotator, label.label, label.critique)
+        for id_, label in inline.items()
+        if labels.get(id_) != label
+    ]
+    names = {label.annotator for label in labels.values()}
+    notes = _notes(columns, rows, has_ids, len(interactions), len(labels))
+    left = sum(annotation.id not in labels for annotation in overruled)
+    if left:
+        notes.append(
+            f"items labelled by others than {config.expert!r} alone, so unlabelled here: {left}."
+        )
+    return Dataset(
+        name=config.name,
+        interactions=tuple(interactions),
+        labels=labels,
+        annotations=(*annotations, *overruled),
+        expert=config.expert or (names.pop() if len(names) == 1 else ""),
+        notes=notes,
+    )
+
+
+def _interactions(
+    records: Sequence[Record], has_ids: bool, problems: Problems
+) -> list[Interaction]:
+    made: dict[str, int] = {}
+    rows_of: dict[str, str] = {}
+    interactions = []
+    for record in records:
+        id_ = record.id if has_ids else _made_id(record, made)
+        if not id_:
+            allowed = "an id in every row; dataset.columns.id=null makes ids from the content"
+            problems.add("no id", record.where, "", allowed)
+        elif id_ in rows_of:
+            found = f"{quoted(id_)}, as in {rows_of[id_]}"
+            problems.add("ids that occur twice", record.where, found, "an id of its own a row")
+        rows_of.setdefault(id_, record.where)
+        interactions.append(
+            Interaction(
+                id=id_,
+                input=record.input,
+                output=record.output,
+                context=record.context,
+                dimensions=record.dimensions,
+                group=record.group,
+            )
+        )
+    return interactions
+
+
+def _made_id(record: Record, made: dict[str, int]) -> str:
+    content = Interaction("", record.input, record.output).content[:MADE_ID]
+    made[content] = made.get(content, 0) + 1
+    return content if made[content] == 1 else f"{content}-{made[content]}"
+
+
+def _inline(
+    records: Sequence[Record],
+    interactions: Sequence[Interaction],
+    columns: Columns,
+    spellings: Spellings,
+    problems: Problems,
+) -> dict[str, ExpertLabel]:
+    cells = [(record.where, record.label) for record in records]
+    labels = spellings.read_all(cells, columns.fields["label"] or "label", problems)
+    return {
+        interaction.id: ExpertLabel(label, record.critique, record.annotator)
+        for interaction, record, label in zip(interactions, records, labels, strict=True)
+        if label is not None
+    }
+
+
+def _notes(
+    columns: Columns, rows: Sequence[Row], has_ids: bool, total: int, labelled: int
+) -> list[str]:
+    notes = []
+    unread = columns.unread(rows)
+    if not has_ids:
+        notes.append(
+            "no column of ids: each id is the start of the content's hash, so that a changed text "
+            "is a new item. Name a column with dataset.columns.id."
+        )
+    if not labelled:
+        near = near_name("label", unread)
+        notes.append(
+            f"none of the {total} items is labelled; dataset.columns.label names the column."
+            + (f" Did you mean {near!r}?" if near else "")
+        )
+    elif labelled < total:
+        notes.append(f"{total - labelled} of {total} items are unlabelled.")
+    if unread:
+        notes.append(
+            f"columns not read: {', '.join(map(repr, unread))}. To show one to the judge, list it "
+            "in dataset.columns.context."
+        )
+    return notes

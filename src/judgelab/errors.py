@@ -1,0 +1,32 @@
+"""The errors a user can cause, each with the exit code the command line ends with."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake of the user's: printed as one clear message, never as a traceback.
+
+    The message says what was got, what is allowed and what to do.
+    """
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A config that cannot be composed or built; names the config key or yaml."""
+
+
+class DataError(UserError):
+    """A data file that cannot be read; names the file, the row and the column."""
+
+
+class ClaimError(UserError):
+    """A claim that the numbers do not carry (gate, drift, looks used up)."""
+
+    exit_code = 1
+
+
+class IncompleteError(UserError):
+    """Work that stopped half-way; the message holds the command that resumes it."""
+
+    exit_code = 3

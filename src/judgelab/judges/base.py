@@ -1,0 +1,46 @@
+"""The contract of a judge: interaction -> verdict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from judgelab.calls.pool import Calls
+from judgelab.data.split import TrainSet
+from judgelab.types import Interaction, Verdict
+
+
+class Judge(ABC):
+    """Made from a config, then `prepare` once, then `judge` once a repeat.
+
+    A judge sees no labels but those of train, changes no interaction, and never raises for one
+    interaction: it abstains with a reason, or, where a call failed for no fault of the item, gives
+    no verdict for it (the accounts hold the cause).
+    """
+
+    repeats: int = 1
+    llm = False  # whether a language model decides
+
+    @classmethod
+    def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:
+        """The keys of this judge's config (dotted paths) that cannot change its verdicts."""
+        return ("rubric", "template", "reasoning", "context", "repeats")
+
+    def texts(self) -> dict[str, str]:
+        """What the verdicts depend on besides config and data, by name (rubric, template, code)."""
+        return {}
+
+    def check(self) -> None:  # noqa: B027
+        """Raise a UserError where judging cannot work, before anything is sent."""
+
+    def prepare(self, train: TrainSet, calls: Calls) -> None:  # noqa: B027
+        """Learn from train; called once, before any judging."""
+
+    def ask_estimate(self, interaction: Interaction, repeat: int) -> tuple[int, int, int, float]:
+        """(calls, tokens in, tokens out, USD) that judging this would still take."""
+        return 0, 0, 0, 0.0
+
+    @abstractmethod
+    def judge(self, interactions: Iterable[Interaction], repeat: int) -> AsyncIterator[Verdict]:
+        """Verdicts as they come, in any order, interactions taken up in the order given."""

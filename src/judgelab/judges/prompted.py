@@ -1,0 +1,100 @@
+"""A model that reads a rubric, some of the expert's critiques and the interaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from judgelab import prompts, resources
+from judgelab.calls.pool import Calls, estimated_cost, estimated_tokens
+from judgelab.calls.stream import as_completed
+from judgelab.data.split import TrainSet
+from judgelab.demos.base import DemoSelector
+from judgelab.errors import ConfigError
+from judgelab.judges.base import Judge
+from judgelab.models.base import CallFailed, Model, Request
+from judgelab.parsing import parse
+from judgelab.types import Interaction, Verdict
+
+
+class PromptedJudge(Judge):
+    """`rubric` and `template` are names in prompts/."""
+
+    def __init__(
+        self,
+        rubric: str,
+        template: str,
+        reasoning: str,
+        model: Model,
+        demos: DemoSelector,
+        context: str | Sequence[str] = "all",
+        repeats: int = 1,
+    ) -> None:
+        if repeats < 1:
+            raise ValueError(f"repeats must be >= 1, got {repeats}")
+        if not isinstance(model, Model) or not isinstance(demos, DemoSelector):
+            raise ConfigError(
+                "judge: a prompted judge needs a model and a demo selector: "
+                f"model= one of {', '.join(resources.names('conf/model', '.yaml'))}, "
+                f"demos= one of {', '.join(resources.names('conf/demos', '.yaml'))}."
+            )
+        self.prompt = prompts.Prompt(
+            rubric=prompts.rubric(rubric),
+            template=prompts.template(template),
+            reasoning=reasoning,
+            context=context,
+            show=demos.show,
+        )
+        self.model = model
+        self.demos = demos
+        self.repeats = repeats
+        self.llm = model.llm
+
+    @classmethod
+    def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:
+        # Without a critique in the answer there is none in the demonstrations either.
+        return ("demos.show",) if node.get("reasoning") == "none" else ()
+
+    def texts(self) -> dict[str, str]:
+        return {"rubric.md": self.prompt.rubric, "template.j2": self.prompt.template}
+
+    def check(self) -> None:
+        self.model.check()
+
+    def prepare(self, train: TrainSet, calls: Calls) -> None:
+        self.calls = calls
+        self.demos.prepare(train)
+
+    def request(self, interaction: Interaction, repeat: int) -> Request:
+        """The request whose answer is the verdict."""
+        messages = self.prompt.messages(self.demos.pick(interaction), interaction)
+        return self.model.request(messages, repeat, interaction.id)
+
+    def ask_estimate(self, interaction: Interaction, repeat: int) -> tuple[int, int, int, float]:
+        request = self.request(interaction, repeat)
+        if self.model.local or self.calls.pool.has(request):
+            return 0, 0, 0, 0.0
+        return 1, *estimated_tokens(request), estimated_cost(self.model, request)
+
+    async def judge(
+        self, interactions: Iterable[Interaction], repeat: int
+    ) -> AsyncIterator[Verdict]:
+        async def one(interaction: Interaction) -> Verdict | None:
+            try:
+                reply = await self.calls.ask(self.model, self.request(interaction, repeat))
+            except CallFailed as failure:
+                self.calls.failed(failure)
+                return None
+            parsed = parse(reply)
+            return Verdict(
+                interaction.id,
+                parsed.label,
+                reason=parsed.reason,
+                critique=parsed.critique,
+                repeat=repeat,
+                confidence=reply.confidence,
+            )
+
+        async for verdict in as_completed(interactions, one, self.model.concurrency):
+            if verdict is not None:
+                yield verdict

@@ -1,0 +1,116 @@
+"""Rubrics and templates, and the messages they make.
+
+A template is a Jinja file with two blocks: `system` (the rubric and the answer format) and
+`interaction`. A demonstration is a pair of turns, `interaction` as the user says it and the
+expert's answer in the answer format, so that one parser reads everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from judgelab import resources
+from judgelab.errors import ConfigError
+from judgelab.models.base import Message
+from judgelab.types import Example, Interaction, sha256
+
+REASONING = ("none", "critique", "cot")
+BLOCKS = ("system", "interaction")
+
+
+def rubric(name: str) -> str:
+    """The text of prompts/rubrics/<name>.md."""
+    return resources.find(name, "prompts/rubrics", ".md").read_text(encoding="utf-8").strip()
+
+
+def template(name: str) -> str:
+    """The text of prompts/templates/<name>.j2."""
+    return resources.find(name, "prompts/templates", ".j2").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Everything that makes messages of demonstrations and an interaction.
+
+    `context` is "all" or the context fields to show; the fields are the same in demonstrations and
+    in the judged interaction.
+    """
+
+    rubric: str
+    template: str
+    reasoning: str = "critique"
+    context: str | Sequence[str] = "all"
+    show: str = "critique"
+
+    def __post_init__(self) -> None:
+        if self.reasoning not in REASONING:
+            raise ValueError(f"reasoning must be one of {REASONING}, got {self.reasoning!r}")
+        if self.context != "all" and isinstance(self.context, str):
+            raise ValueError(f'context must be "all" or a list of fields, got {self.context!r}')
+        if missing := [block for block in BLOCKS if block not in self._template.blocks]:
+            raise ConfigError(
+                f"the template lacks the block {', '.join(missing)}; it has two: {BLOCKS}"
+            )
+
+    def messages(self, demos: Sequence[Example], interaction: Interaction) -> tuple[Message, ...]:
+        """System, then two turns a demonstration, then the interaction: the static part first."""
+        turns = [self._system]
+        for demo in demos:
+            turns.append({"role": "user", "content": self._turn(demo.interaction)})
+            turns.append({"role": "assistant", "content": self._answer(demo)})
+        turns.append({"role": "user", "content": self._turn(interaction)})
+        return tuple(turns)
+
+    def fields(self, interaction: Interaction) -> dict[str, Any]:
+        """What the judge sees of an interaction."""
+        shown = {
+            key: value
+            for key, value in interaction.context.items()
+            if self.context == "all" or key in self.context
+        }
+        seen: dict[str, Any] = {"input": interaction.input}
+        if shown:
+            seen["context"] = shown
+        return seen | {"output": interaction.output}
+
+    def _turn(self, interaction: Interaction) -> str:
+        data = json.dumps(self.fields(interaction), ensure_ascii=False, indent=1)
+        # A text cannot contain its own hash, so the judged text cannot close the delimiter.
+        return self._block("interaction", {"data": data, "tag": f"interaction-{sha256(data)[:16]}"})
+
+    def _answer(self, demo: Example) -> str:
+        with_critique = self.show == "critique" and self.reasoning != "none" and demo.critique
+        answer = {"critique": demo.critique} if with_critique else {}
+        return json.dumps(answer | {"verdict": demo.label}, ensure_ascii=False)
+
+    @cached_property
+    def _template(self) -> Template:
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        )
+        try:
+            return environment.from_string(self.template)
+        except TemplateError as error:
+            raise ConfigError(f"the template cannot be read: {error}") from error
+
+    @cached_property
+    def _system(self) -> Message:
+        values = {"rubric": self.rubric, "reasoning": self.reasoning}
+        return {"role": "system", "content": self._block("system", values)}
+
+    def _block(self, name: str, values: Mapping[str, Any]) -> str:
+        context = self._template.new_context(dict(values))
+        try:
+            return "".join(self._template.blocks[name](context)).strip()
+        except TemplateError as error:
+            allowed = ", ".join(values)
+            raise ConfigError(
+                f"template block {name!r}: {error}. The variables there are: {allowed}."
+            ) from error

@@ -1,0 +1,183 @@
+"""A run again, from its record: replayed without a call, or asked again (live)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from judgelab import config as configs
+from judgelab import resources, runner
+from judgelab.calls.pool import Calls, Pool
+from judgelab.data.looks import Look
+from judgelab.data.schema import Dataset, DatasetConfig, load
+from judgelab.data.split import Place, Split, SplitConfig
+from judgelab.errors import IncompleteError, UserError
+from judgelab.judges.base import Judge
+from judgelab.runner import Bench
+from judgelab.tracking.folder import RunFolder
+from judgelab.tracking.record import revision, versions
+from judgelab.types import Verdict, sha256
+from judgelab.variants import Variant
+
+
+@dataclass
+class Rerun:
+    """What a rerun found: `moved` is only noted, `flips` and `scores` are differences."""
+
+    moved: list[str] = field(default_factory=list)
+    flips: list[tuple[str, int, str | None, str | None]] = field(default_factory=list)
+    scores: list[tuple[str, Any, Any]] = field(default_factory=list)
+    reworded: list[str] = field(default_factory=list)  # same verdict, another critique or reason
+    compared: int = 0
+
+    @property
+    def same(self) -> bool:
+        return not self.flips and not self.scores and not self.reworded
+
+
+def rerun(folder: RunFolder, pool: Pool, data: str | None = None) -> Rerun:
+    """Build, judge and score again, and compare with what the folder holds.
+
+    A pool with the folder's replies as its record sends nothing. `data` is another place of the
+    dataset's file; a rubric or template that the lab does not have is read from the run folder.
+    Raises UserError where items of the run are gone from the data.
+    """
+    if not folder.complete:
+        raise UserError(f"{folder.id} is incomplete; the command that made it completes it.")
+    config = folder.config
+    if data:
+        config["dataset"]["path"] = str(Path(data).absolute())
+    with resources.spares(_own_texts(folder, config["judge"])):
+        return _rerun(folder, config, pool)
+
+
+def _own_texts(folder: RunFolder, judge: Mapping[str, Any]) -> dict[str, Path]:
+    return {
+        f"prompts/rubrics/{judge.get('rubric')}.md": folder.path / "rubric.md",
+        f"prompts/templates/{judge.get('template')}.j2": folder.path / "template.j2",
+    }
+
+
+def _load(config: Mapping[str, Any]) -> Dataset:
+    where = resources.data_path(config["dataset"]["path"])
+    if not where.is_file():
+        raise UserError(f"{where}: there is no such file. Say where it is with --data FILE.")
+    return load(configs.build_part(config, "dataset", DatasetConfig))
+
+
+def _rerun(folder: RunFolder, config: Mapping[str, Any], pool: Pool) -> Rerun:
+    dataset = _load(config)
+    record = folder.record
+    bench = _bench(folder, config, record, dataset, pool)
+    variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
+    calls = Calls(pool)
+    verdicts = asyncio.run(_judge(bench, variant, calls))
+    if not calls.accounts.complete:
+        raise IncompleteError(
+            f"the rerun could not judge every item ({calls.accounts.detail}). Nothing was changed."
+        )
+    result = Rerun(moved=_moved(folder, record, dataset, config))
+    result.compared = len(verdicts)
+    _compare_verdicts(result, folder.verdicts, verdicts, live=pool.record is None)
+    _compare_scores(result, folder.scores, runner.scores(bench, record["name"], verdicts))
+    return result
+
+
+async def _judge(bench: Bench, variant: Variant, calls: Calls) -> list[Verdict]:
+    try:
+        return await runner.judge(bench, variant, calls, lambda variant, verdict: None)
+    finally:
+        await bench.pool.close()
+
+
+def _bench(
+    folder: RunFolder,
+    config: Mapping[str, Any],
+    record: Mapping[str, Any],
+    dataset: Dataset,
+    pool: Pool,
+) -> Bench:
+    """The bench of the run as it was: everybody where the run folder says."""
+    rows = folder.assignment
+    here = {example.id: example.interaction.content for example in dataset.examples}
+    gone = [row["id"] for row in rows if row["id"] not in here]
+    if gone:
+        raise UserError(
+            f"{len(gone)} of {len(rows)} items of this run are not in {dataset.name!r} any more, "
+            f"or have lost their label: {', '.join(gone[:5])}. Give the file that the run was made "
+            "from with --data FILE."
+        )
+    places = {row["id"]: Place(row["group"], row["part"], row["fold"]) for row in rows}
+    split = Split(
+        dataset, configs.build(config["split"], SplitConfig, "split"), record["mode"], places
+    )
+    look = None
+    if "look" in record:
+        look = Look(record["look"], record["looks"], record["variant"], record["dataset"]["sha256"])
+    return Bench(
+        dataset,
+        split,
+        pool,
+        part=record["part"],
+        limit=config["limit"],
+        policy=config["scores"]["policy"],
+        look=look,
+    )
+
+
+def _moved(
+    folder: RunFolder, record: Mapping[str, Any], dataset: Dataset, config: Mapping[str, Any]
+) -> list[str]:
+    moved = []
+    if dataset.sha256 != record["dataset"]["sha256"]:
+        here = {example.id: example.interaction.content for example in dataset.examples}
+        changed = [row["id"] for row in folder.assignment if here[row["id"]] != row["content"]]
+        what = (
+            f"{len(changed)} items of this run changed"
+            if changed
+            else "labels, critiques or other items"
+        )
+        moved.append(f"the data moved ({what})")
+    texts = configs.build(config["judge"], Judge, "judge").texts()
+    for name, before in record["texts"].items():
+        if sha256(texts.get(name, "")) != before:
+            moved.append(f"{name} moved")
+    for name, before in record["versions"].items():
+        if (now := versions().get(name)) != before:
+            moved.append(f"{name} {before} -> {now}")
+    was, now_at = record["revision"], revision()
+    if was["commit"] != now_at["commit"]:
+        moved.append(f"revision {str(was['commit'])[:8]} -> {str(now_at['commit'])[:8]}")
+    return moved
+
+
+def _compare_verdicts(
+    result: Rerun, recorded: list[Verdict], again: list[Verdict], live: bool
+) -> None:
+    """A model that is asked again words its critique anew; a replay does not."""
+    old = {(v.id, v.repeat): v for v in recorded}
+    new = {(v.id, v.repeat): v for v in again}
+    for key in sorted(old.keys() | new.keys()):
+        was, now = old.get(key), new.get(key)
+        before, after = (v.verdict if v else None for v in (was, now))
+        if before != after or (was is None) != (now is None):
+            result.flips.append((*key, before, after))
+        elif was != now and not live:
+            result.reworded.append(key[0])
+
+
+def _compare_scores(result: Rerun, before: dict[str, Any], after: dict[str, Any]) -> None:
+    after = json.loads(json.dumps(after))
+    result.scores += [
+        (name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if name != "metrics" and before.get(name) != after.get(name)
+    ]
+    for name in sorted(before["metrics"].keys() | after["metrics"].keys()):
+        was, now = before["metrics"].get(name), after["metrics"].get(name)
+        if was != now:
+            result.scores.append((name, was and was["value"], now and now["value"]))

@@ -1,0 +1,147 @@
+"""One variant on one part of the data: load, split, build the judge, judge, score, track.
+
+A sweep is many of these over one Bench: the same items, the same pool of calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from judgelab import __version__, resources
+from judgelab import config as configs
+from judgelab.calls.pool import Calls, Pool
+from judgelab.data.looks import Look
+from judgelab.data.schema import Dataset, DatasetConfig, load
+from judgelab.data.split import Fold, Split, SplitConfig, make_split
+from judgelab.errors import ConfigError
+from judgelab.judges.base import Judge
+from judgelab.scoring import score
+from judgelab.tracking.folder import RunFolder, runs_folder
+from judgelab.tracking.record import record
+from judgelab.types import Verdict, sha256
+from judgelab.variants import Variant
+
+Progress = Callable[[Variant, Verdict | None], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all variants of a sweep share. `look` is there where the part is test."""
+
+    dataset: Dataset
+    split: Split
+    pool: Pool
+    part: str = "dev"
+    limit: int | None = None
+    policy: str = "error"
+    look: Look | None = None
+    sweep: str = ""
+
+    @property
+    def folds(self) -> list[Fold]:
+        return self.split.folds(self.part, self.limit)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A variant with its folder and its judge, ready to judge."""
+
+    variant: Variant
+    folder: RunFolder
+    texts: Mapping[str, str]
+
+
+def bench(config: Mapping[str, Any], pool: Pool, **more: Any) -> Bench:
+    """Load and split what a config names."""
+    limit = config["limit"]
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit={limit}: a number of items from 1, or null for all.")
+    dataset = load(configs.build_part(config, "dataset", DatasetConfig))
+    split_config = configs.build_part(config, "split", SplitConfig)
+    split = make_split(dataset, split_config, resources.lab() / "splits")
+    policy = config["scores"]["policy"]
+    return Bench(dataset, split, pool, limit=limit, policy=policy, **more)
+
+
+def texts(variant: Variant) -> dict[str, str]:
+    """What a variant's verdicts depend on besides its config: rubric, template, code."""
+    return configs.build(variant.judge, Judge, "judge").texts()
+
+
+def in_sweep(bench: Bench, sweep: str) -> Bench:
+    """The same bench as part of a sweep."""
+    return replace(bench, sweep=sweep)
+
+
+def open_run(bench: Bench, variant: Variant) -> Run:
+    """The run's folder: the same command finds the same folder again."""
+    judge = configs.build_part(variant.config, "judge", Judge)
+    judge.check()
+    texts = judge.texts()
+    identity: list[Any] = [variant.id, bench.dataset.sha256, bench.split.sha256, bench.part]
+    identity += [bench.limit, bench.policy, bench.sweep, __version__]
+    identity += [{name: sha256(text) for name, text in texts.items()}]
+    slug = "".join(c if c.isalnum() else "-" for c in f"{variant.name} {bench.part}".casefold())
+    name = f"{sha256(identity)[:8]}-{'-'.join(filter(None, slug.split('-')))[:48]}"
+    return Run(variant, RunFolder(runs_folder() / name), texts)
+
+
+async def run(bench: Bench, run: Run, progress: Progress = lambda variant, verdict: None) -> None:
+    """Judge, score and keep; leaves a run folder, incomplete where calls failed."""
+    if run.folder.complete:
+        return
+    calls = Calls(bench.pool)
+    verdicts = await judge(bench, run.variant, calls, progress)
+    write(bench, run, calls, verdicts)
+
+
+async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress) -> list[Verdict]:
+    """All verdicts of a variant, in the fixed order; those that failed are missing."""
+
+    async def one_fold(fold: Fold) -> list[Verdict]:
+        judge = configs.build(variant.judge, Judge, "judge")
+        judge.prepare(fold.train, calls)
+        calls.accounts.planned += len(fold.items) * judge.repeats
+        found = []
+        for repeat in range(judge.repeats):
+            async for verdict in judge.judge(fold.items, repeat):
+                calls.book(verdict)
+                found.append(verdict)
+                progress(variant, verdict)
+        return found
+
+    order = {e.id: n for n, e in enumerate(item for fold in bench.folds for item in fold.items)}
+    folds = await asyncio.gather(*(one_fold(fold) for fold in bench.folds))
+    return sorted(
+        (verdict for found in folds for verdict in found),
+        key=lambda verdict: (verdict.repeat, order[verdict.id]),
+    )
+
+
+def scores(bench: Bench, name: str, verdicts: list[Verdict]) -> dict[str, Any]:
+    """The scorecard of a run as JSON, with what a reader has to know beside it."""
+    judged = {item.id for fold in bench.folds for item in fold.items}
+    labels = {k: v for k, v in bench.split.labels(bench.part, bench.look).items() if k in judged}
+    level = bench.look.level if bench.look else 0.95
+    clusters = bench.split.clusters
+    card = score(labels, verdicts, clusters=clusters, policy=bench.policy, level=level)
+    about = {"part": bench.part, "mode": bench.split.mode, "exploratory": bench.split.exploratory}
+    look = {"look": str(bench.look)} if bench.look else {}
+    return card.to_json(name) | about | look
+
+
+def write(bench: Bench, run: Run, calls: Calls, verdicts: list[Verdict]) -> None:
+    """The run folder, whole; scores.json last, and only where every verdict is there."""
+    folder, variant = run.folder, run.variant
+    folder.write_yaml("config.yaml", variant.config)
+    for name, text in run.texts.items():
+        folder.write(name, text if text.endswith("\n") else text + "\n")
+    folder.write_json("record.json", record(bench, variant, run.texts, calls.accounts))
+    folder.write_lines("assignment.jsonl", bench.split.rows())
+    folder.write_lines("replies.jsonl", calls.replies)
+    folder.write_lines("verdicts.jsonl", (asdict(verdict) for verdict in verdicts))
+    if calls.accounts.complete:
+        folder.write_json("scores.json", scores(bench, variant.name, verdicts))

@@ -1,0 +1,160 @@
+"""Many variants, one pool of calls, one event loop; the baselines beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from judgelab import __version__, runner, variants
+from judgelab import config as configs
+from judgelab.errors import ConfigError, UserError
+from judgelab.runner import Bench, Progress, Run
+from judgelab.tracking.folder import RunFolder, runs_folder
+from judgelab.types import sha256
+from judgelab.variants import Variant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command line asks for: variants, and what to say of those left out."""
+
+    variants: list[Variant]
+    equal: list[str] = field(default_factory=list)
+    axes: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_sweep(self) -> bool:
+        return bool(self.axes)
+
+
+def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:
+    """The variants of a command line. A recipe with axes is a sweep by itself.
+
+    Raises ConfigError for axes without -m, and for what does not compose.
+    """
+    with configs.hydra():
+        fixed, axes = configs.expand(overrides)
+        if axes and not multirun:
+            key = next(iter(axes))
+            raise ConfigError(
+                f"{key} has several values ({', '.join(axes[key])}): that is a sweep, add -m. "
+                f"For one value with commas in it, quote it."
+            )
+        # An override on the command line replaces the recipe's axis of the same name.
+        given = {o.split("=")[0].lstrip("+") for o in fixed}
+        recipe = configs.axes_of(configs.compose(fixed, lenient=True))
+        axes = {key: choice for key, choice in recipe.items() if key not in given} | axes
+        if not axes:
+            return Plan([variants.single(fixed)])
+        found, equal = variants.sweep(fixed, axes)
+        roots = {configs.axis_root(key) for key in axes}
+        common = [override for override in fixed if configs.axis_root(override) not in roots]
+        known = {variant.id: variant.name for variant in found}
+        base = []
+        for name in variants.baselines(common):
+            one = variants.baseline(name, common)
+            if one.id in known:
+                equal.append(f"baseline {one.name} is the same judge as {known[one.id]}")
+            else:
+                known[one.id] = one.name
+                base.append(one)
+        return Plan(found + base, equal, axes)
+
+
+async def run_all(
+    plan: Plan, bench: Bench, progress: Progress
+) -> tuple[Bench, list[Run], dict[str, str]]:
+    """Every variant of a plan; the failure of one does not end the others.
+
+    Returns the bench, the runs in the plan's order, and by variant name why it could not run.
+    """
+    if plan.is_sweep:
+        bench = runner.in_sweep(bench, _sweep_id(plan, bench))
+    failed: dict[str, str] = {}
+    opened: list[Run] = []
+    for variant in plan.variants:
+        try:
+            opened.append(runner.open_run(bench, variant))
+        except UserError as error:
+            if not plan.is_sweep:
+                raise
+            failed[variant.name] = str(error)
+
+    _something_left(plan, failed)
+
+    async def one(run: Run) -> None:
+        try:
+            await runner.run(bench, run, progress)
+        except Exception as error:  # a judge of the user's own may raise anything
+            if not plan.is_sweep:
+                raise
+            failed[run.variant.name] = _why(error)
+
+    await asyncio.gather(*(one(run) for run in opened))
+    _something_left(plan, failed)
+    return bench, opened, failed
+
+
+def _sweep_id(plan: Plan, bench: Bench) -> str:
+    """The same command on the same data with the same texts is the same sweep."""
+    judges = [(variant.id, _texts(variant)) for variant in plan.variants]
+    data = [bench.dataset.sha256, bench.split.sha256, bench.part, bench.limit, bench.policy]
+    return sha256([judges, data, __version__])[:8]
+
+
+def _texts(variant: Variant) -> dict[str, str]:
+    try:
+        return runner.texts(variant)
+    except UserError:  # a judge that cannot be built says so when it is opened
+        return {}
+
+
+def _something_left(plan: Plan, failed: Mapping[str, str]) -> None:
+    """A sweep whose every judge failed is a mistake in the command, not an incomplete sweep."""
+    judges = [variant.name for variant in plan.variants if not variant.baseline]
+    if judges and all(name in failed for name in judges):
+        raise ConfigError("; ".join(dict.fromkeys(failed[name] for name in judges)))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+
+
+def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]:
+    """Best first by the metric's point estimate; undefined last, then incomplete runs."""
+
+    def key(folder: RunFolder) -> tuple[int, float, str]:
+        if not folder.complete:
+            return (2, 0.0, folder.record["name"])
+        value = folder.scores["metrics"][metric]["value"]
+        return (1, 0.0, folder.record["name"]) if value is None else (0, -value, folder.id)
+
+    return sorted(folders, key=key)
+
+
+def write_sweep(
+    bench: Bench, plan: Plan, runs: Sequence[Run], failed: dict[str, str], command: str
+) -> RunFolder:
+    """runs/<id>-sweep/sweep.json: the leaderboard and how to run it again."""
+    folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep")
+    ranked = rank([run.folder for run in runs if run.folder.exists])
+    folder.write_json(
+        "sweep.json",
+        {
+            "sweep": bench.sweep,
+            "command": command,
+            "axes": plan.axes,
+            "equal": plan.equal,
+            "failed": failed,
+            "dataset": {"name": bench.dataset.name, "sha256": bench.dataset.sha256},
+            "split": {"name": bench.split.config.name, "mode": bench.split.mode},
+            "tracking": plan.variants[0].config["tracking"],
+            "runs": [folder.id for folder in ranked],
+        },
+    )
+    return folder

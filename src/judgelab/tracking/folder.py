@@ -1,0 +1,161 @@
+"""The run folder: the truth about a run. Everything else (MLflow, reports) is made from it.
+
+    config.yaml       the whole config, resolved: what a rerun builds from
+    record.json       hashes of data, split and texts, versions, revision, the call accounts
+    assignment.jsonl  who was where
+    replies.jsonl     every answer as it came
+    verdicts.jsonl    what was made of them, in the fixed order
+    scores.json       the scorecard; there once every verdict is
+    rubric.md ...     the texts that the judge was made of
+
+A sweep has a folder too: sweep.json, and the leaderboard as a picture where it is tracked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from judgelab import resources
+from judgelab.errors import UserError
+from judgelab.models.base import Reply
+from judgelab.types import Verdict
+
+
+class RunFolder:
+    """One folder of runs/. Files are replaced whole, so a reader never sees half of one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "record.json").is_file()
+
+    @property
+    def complete(self) -> bool:
+        return (self.path / "scores.json").is_file()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config = self._read("config.yaml", yaml.safe_load)
+        if not isinstance(config, dict):
+            raise self._damaged("config.yaml", "no mapping")
+        return config
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self._json("record.json")
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The scorecard; empty where the run is incomplete."""
+        return self._json("scores.json") if self.complete else {}
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [Verdict(**row) for row in self._lines("verdicts.jsonl")]
+
+    @property
+    def assignment(self) -> list[dict[str, Any]]:
+        return list(self._lines("assignment.jsonl"))
+
+    @property
+    def replies(self) -> dict[tuple[str, int], list[tuple[str, Reply]]]:
+        """(item, repeat) -> its recorded calls, as (key, reply), in the order they were made."""
+        found: dict[tuple[str, int], list[tuple[str, Reply]]] = {}
+        for row in self._lines("replies.jsonl"):
+            place = (row["id"], row["repeat"])
+            found.setdefault(place, []).append((row["key"], Reply(**row["reply"])))
+        return found
+
+    def write(self, name: str, content: str) -> None:
+        """Replace a file: written beside it, synced, and moved over it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        target = self.path / name
+        beside = target.with_name(f".{name}.{os.getpid()}")
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+
+    def write_json(self, name: str, content: Any) -> None:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        self.write(name, text + "\n")
+
+    def write_yaml(self, name: str, content: Any) -> None:
+        self.write(name, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+
+    def write_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.write(name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+    def _json(self, name: str) -> dict[str, Any]:
+        content = self._read(name, json.loads)
+        if not isinstance(content, dict):
+            raise self._damaged(name, "no object")
+        return content
+
+    def _lines(self, name: str) -> Iterator[dict[str, Any]]:
+        yield from self._read(name, _json_lines)
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> Any:
+        path = self.path / name
+        if not path.is_file():
+            raise UserError(f"{path.parent} has no {name}: it is no run folder, or a damaged one.")
+        try:
+            return parse(path.read_text(encoding="utf-8"))
+        except (ValueError, yaml.YAMLError) as error:
+            raise self._damaged(name, str(error)) from error
+
+    def _damaged(self, name: str, why: str) -> UserError:
+        return UserError(
+            f"{self.path / name} is damaged ({why}). Restore it, or delete the folder and make "
+            "the run again: answers that were paid for are in the call store."
+        )
+
+
+def _json_lines(text: str) -> list[Any]:
+    # Not splitlines: texts of items may hold other line separators.
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+def runs_folder() -> Path:
+    return resources.lab() / "runs"
+
+
+def find_run(name: str) -> RunFolder:
+    """A run by folder, unique prefix of its id, MLflow run id, or `latest`."""
+    if (Path(name) / "record.json").is_file():
+        return RunFolder(Path(name))
+    found = sorted(path.parent for path in runs_folder().glob("*/record.json"))
+    if not found:
+        raise UserError(
+            f"RUN={name}: there are no runs in {runs_folder()}. Start with: judgelab run"
+        )
+    if name == "latest":
+        return RunFolder(max(found, key=lambda path: (path / "record.json").stat().st_mtime_ns))
+    chosen = [path for path in found if path.name.startswith(name)]
+    chosen = chosen or [path for path in found if name and _mlflow_id(path) == name]
+    if len(chosen) != 1:
+        some = ", ".join(path.name for path in (chosen or found)[:8])
+        what = "names several runs" if chosen else "names no run"
+        raise UserError(
+            f"RUN={name} {what}. Give a folder, a unique prefix, an MLflow run id or latest. "
+            f"Runs here: {some}."
+        )
+    return RunFolder(chosen[0])
+
+
+def _mlflow_id(path: Path) -> str:
+    file = path / "mlflow.json"
+    return str(json.loads(file.read_text("utf-8"))["run_id"]) if file.is_file() else ""

@@ -1,0 +1,254 @@
+"""Run folders as MLflow shows them. The folders are the truth; this can be repeated at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from judgelab.data.schema import Dataset
+from judgelab.errors import ConfigError, IncompleteError
+from judgelab.tracking import facts, pages, pictures
+from judgelab.tracking.folder import RunFolder
+from judgelab.tracking.store import Store, locate, prepare, shown
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+TEXTS = {"auto": None, "true": True, "false": False}
+# What may leave the machine without `texts`: files that hold no text of an item.
+WITHOUT_TEXTS = (
+    "config.yaml",
+    "record.json",
+    "assignment.jsonl",
+    "scores.json",
+    "confusion.png",
+    "confusion.svg",
+)
+MINE = "mlflow.json"
+
+
+class TrackingError(IncompleteError):
+    """MLflow could not be written; the run folders are whole, and the same command repeats it."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Where the runs are in MLflow.
+
+    `runs` is the MLflow run id by run-folder id, the sweep's folder included. `url` opens the
+    sweep, or the first run, where the store is a server.
+    """
+
+    uri: str
+    experiment_id: str
+    runs: Mapping[str, str] = field(default_factory=dict)
+    url: str | None = None
+
+
+class MLflowTracking:
+    """The tracking group of a config.
+
+    Args:
+        uri: an MLflow tracking URI; null is MLFLOW_TRACKING_URI, else the lab's mlflow.db.
+        experiment: its name; null is MLFLOW_EXPERIMENT_NAME, else judgelab/<dataset name>.
+        texts: whether item texts may go there: true, false, or auto (to a local store only).
+    """
+
+    def __init__(
+        self, uri: str | None = None, experiment: str | None = None, texts: str | bool = "auto"
+    ) -> None:
+        wanted = str(texts).lower()
+        if wanted not in TEXTS:
+            raise ConfigError(f"tracking.texts={texts}: allowed are {', '.join(TEXTS)}.")
+        self.uri = uri
+        self.experiment = experiment
+        self.texts = TEXTS[wanted]
+
+    def project(
+        self, runs: Sequence[RunFolder], dataset: Dataset, sweep: RunFolder | None = None
+    ) -> Projection:
+        """Show the runs in MLflow, under the sweep's run where there is one.
+
+        Runs that are there already (by the tag judgelab.run) are updated.
+
+        Raises:
+            TrackingError: the store cannot be reached or written.
+        """
+        uri, local = locate(self.uri)
+        prepare(uri)
+        experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        for folder in runs:
+            pictures.confusion(folder)
+        with _guarded(uri):
+            store = Store.open(uri, experiment or f"judgelab/{dataset.name}")
+            texts = local if self.texts is None else self.texts
+            if self.texts is None and not local:
+                print(
+                    f"judgelab: texts of items stay out of {store.shown_uri} (not on this "
+                    "machine); tracking.texts=true sends them",
+                    file=sys.stderr,
+                )
+            work = _Projecting(store, dataset, texts=texts, tests=self.texts is True)
+            return work.project(runs, _Sweep.of(sweep))
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """A sweep's folder, its sweep.json, and the folders of its runs, best first."""
+
+    folder: RunFolder
+    about: Mapping[str, Any]
+    ranked: Sequence[RunFolder]
+
+    @classmethod
+    def of(cls, folder: RunFolder | None) -> _Sweep | None:
+        """None where there is no sweep, or none of its runs is there any more."""
+        if folder is None or not (folder.path / "sweep.json").is_file():
+            return None
+        about = json.loads((folder.path / "sweep.json").read_text("utf-8"))
+        near = (RunFolder(folder.path.parent / id_) for id_ in about["runs"])
+        ranked = [run for run in near if run.exists]
+        return cls(folder, about, ranked) if ranked else None
+
+    @property
+    def name(self) -> str:
+        judges = sum(not folder.record["baseline"] for folder in self.ranked)
+        plural = "" if judges == 1 else "s"
+        cv = self.about["split"]["mode"] == "cv"
+        part = "cross-validated" if cv else self.ranked[0].record["part"]
+        return f"sweep of {judges} variant{plural} on {self.about['dataset']['name']} ({part})"
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """When the first and the last run were done, in milliseconds since 1970."""
+        times = [facts.at(folder.record) for folder in self.ranked]
+        return min(times), max(times)
+
+    @property
+    def done(self) -> bool:
+        return not self.about["failed"] and all(folder.complete for folder in self.ranked)
+
+
+@dataclass(frozen=True)
+class _Projecting:
+    """One projection. `tests` says whether texts of the test split may be shown."""
+
+    store: Store
+    dataset: Dataset
+    texts: bool
+    tests: bool
+
+    def project(self, runs: Sequence[RunFolder], sweep: _Sweep | None) -> Projection:
+        parent = None if sweep is None else self._parent(sweep)
+        found = {sweep.folder.id: parent.info.run_id} if sweep and parent else {}
+        for place, folder in enumerate(runs):
+            # The UI lists the latest first: of runs that began together, the best then is on top.
+            began = min(facts.at(f.record) for f in runs) + max(999 - place, 0)
+            found[folder.id] = self._run(folder, parent, began)
+            folder.write_json(MINE, {"run_id": found[folder.id], **self.store.place})
+        if sweep and parent:
+            self._sweep(sweep, parent)
+        first = next(iter(found.values()), None)
+        url = self.store.url(first) if first else None
+        return Projection(self.store.shown_uri, self.store.experiment_id, found, url)
+
+    def _parent(self, sweep: _Sweep) -> Run:
+        """The sweep's run; it is there before its children."""
+        run = self.store.run(
+            "judgelab.sweep", sweep.about["sweep"], name=sweep.name, at=sweep.times[0]
+        )
+        sweep.folder.write_json(MINE, {"run_id": run.info.run_id, **self.store.place})
+        return run
+
+    def _run(self, folder: RunFolder, parent: Run | None, began: int) -> str:
+        record = folder.record
+        test = record["part"] == "test"
+        if parent is None and record["sweep"]:
+            parent = self.store.find("judgelab.sweep", record["sweep"])
+        tags = facts.tags(folder) | {"mlflow.note.content": pages.run_note(folder)}
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent.info.run_id
+        if (folder.path / "rubric.md").is_file():
+            text = (folder.path / "rubric.md").read_text("utf-8").strip()
+            tags |= self.store.rubric(str(folder.config["judge"].get("rubric", "own")), text)
+        name = record["name"] + (" (test)" if test else "")
+        run = self.store.run("judgelab.run", folder.id, name=name, at=began)
+        at = facts.at(record)
+        self.store.log(
+            run, metrics=facts.metrics(folder), params=facts.params(folder), tags=tags, at=at
+        )
+        self.store.dataset(run, record, str(folder.config["dataset"]["path"]), record["part"])
+        self.store.files(run, self._files(folder))
+        if self.texts and (not test or self.tests):
+            made = {
+                "disagreements.md": pages.disagreements(folder, self.dataset),
+                "prompt.md": pages.prompt(folder, self.dataset),
+            }
+            self.store.texts(run, {name: text for name, text in made.items() if text})
+        self.store.end(run, done=folder.complete, at=max(at, began))
+        return str(run.info.run_id)
+
+    def _files(self, folder: RunFolder) -> Iterator[Path]:
+        """The files of a run folder that may go there."""
+        allowed = {*WITHOUT_TEXTS, *folder.record["texts"]}
+        for path in _visible(folder):
+            if self.texts or path.name in allowed:
+                yield path
+
+    def _sweep(self, sweep: _Sweep, run: Run) -> None:
+        best = pages.best_of(sweep.ranked)
+        record = (best or sweep.ranked[0]).record
+        note = pages.sweep_note(sweep.about, sweep.ranked, self._links(sweep.ranked))
+        tags = {"positive_class": "fail", "mlflow.note.content": note, **facts.source(record)}
+        if best is not None:
+            tags["best"] = record["name"]
+        metrics = facts.headline(best) if best else {}
+        at = sweep.times[1]
+        self.store.log(run, metrics=metrics, params={"split": record["part"]}, tags=tags, at=at)
+        path = str(sweep.ranked[0].config["dataset"]["path"])
+        self.store.dataset(run, record, path, record["part"])
+        pictures.leaderboard(sweep.folder, sweep.ranked)
+        self.store.files(run, _visible(sweep.folder))
+        self.store.end(run, done=sweep.done, at=at)
+
+    def _links(self, folders: Sequence[RunFolder]) -> dict[str, str]:
+        """Where the runs that are in this experiment are, by run-folder id."""
+        known = {}
+        for folder in folders:
+            if (folder.path / MINE).is_file():
+                place = json.loads((folder.path / MINE).read_text("utf-8"))
+                run_id = place.pop("run_id")
+                if place == self.store.place:
+                    known[folder.id] = self.store.link(run_id)
+        return known
+
+
+def _visible(folder: RunFolder) -> Iterator[Path]:
+    """The files of a folder that are its own."""
+    for path in sorted(folder.path.iterdir()):
+        if path.is_file() and not path.name.startswith(".") and path.name != MINE:
+            yield path
+
+
+@contextmanager
+def _guarded(uri: str) -> Iterator[None]:
+    """Every way a store can fail as one message; the run folders need no store."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, RequestException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise TrackingError(
+            f"could not be written at {shown(uri)}: {reason[:300]}. Nothing is lost: the run "
+            "folders are whole. The same command again shows them in MLflow without judging anew; "
+            "tracking.uri=... names another store, tracking=none leaves it out."
+        ) from error

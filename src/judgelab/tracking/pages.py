@@ -1,0 +1,210 @@
+"""Markdown pages made from run folders: descriptions, disagreements, one rendered prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from judgelab import config as configs
+from judgelab.calls.pool import Calls, Pool
+from judgelab.data.schema import Dataset
+from judgelab.data.split import Place, Split, SplitConfig
+from judgelab.errors import UserError
+from judgelab.judges.base import Judge
+from judgelab.judges.prompted import PromptedJudge
+from judgelab.scoring import in_words, majority
+from judgelab.tracking.folder import RunFolder
+from judgelab.types import Example, sha256
+
+LONGEST_NOTE = 5000  # characters; what every MLflow server takes in a tag
+LONGEST_TEXT = 6000  # characters of an input or output on a page
+COLUMNS = {
+    "kappa": "kappa",
+    "agreement": "agreement",
+    "precision_fail": "precision",
+    "recall_fail": "recall",
+    "recall_pass": "recall of pass",
+}
+
+
+def sweep_note(
+    sweep: Mapping[str, Any], ranked: Sequence[RunFolder], links: Mapping[str, str]
+) -> str:
+    """The description of a sweep; `links` is the address of a run by its folder's id."""
+    best = best_of(ranked)
+    around = [
+        *_headline(ranked, best),
+        *_claims(best),
+        f"Run again (what is finished is not repeated):\n\n{fenced(sweep['command'])}",
+        *(f"Not run: **{_cell(name)}**: {_cell(why)}" for name, why in sweep["failed"].items()),
+    ]
+    room = LONGEST_NOTE - sum(len(part) + 2 for part in around)
+    return "\n\n".join([around[0], leaderboard(ranked, links, room), *around[1:]])[:LONGEST_NOTE]
+
+
+def run_note(folder: RunFolder) -> str:
+    """The description of a run: what it is, what it says, how to repeat it."""
+    record = folder.record
+    lines = [
+        f"**{_cell(record['name'])}** on {record['part']} of {_cell(record['dataset']['name'])}"
+    ]
+    if folder.complete:
+        card = folder.scores
+        shown = (f"{heading} {in_words(card, key)}" for key, heading in COLUMNS.items())
+        counts = card["confusion"]
+        lines.append(f"{', '.join(shown)} (positive class: fail; {card['n']} items)")
+        lines.append(
+            f"{counts['fn']} missed failures, {counts['fp']} false alarms: "
+            "`disagreements.md` among the artifacts holds both critiques."
+        )
+    else:
+        lines.append(f"Incomplete: {record['incomplete_because'] or 'calls are missing'}.")
+    lines.append(f"From its record, without a call: `judgelab rerun {folder.id[:8]}`")
+    return "\n\n".join(lines)
+
+
+def best_of(ranked: Sequence[RunFolder]) -> RunFolder | None:
+    """The first complete run that is no baseline."""
+    chosen = (folder for folder in ranked if folder.complete and not folder.record["baseline"])
+    return next(chosen, None)
+
+
+def leaderboard(ranked: Sequence[RunFolder], links: Mapping[str, str], room: int) -> str:
+    """A Markdown table of at most `room` characters, best first; baselines are in italics."""
+    rows = ["| variant | " + " | ".join(COLUMNS.values()) + " | coverage | USD |"]
+    rows.append("| :-- | " + " | ".join("--:" for _ in range(len(COLUMNS) + 2)) + " |")
+    for folder in ranked:
+        record = folder.record
+        name = _cell(record["name"])
+        name = f"[{name}]({links[folder.id]})" if folder.id in links else name
+        name = f"*{name}* (baseline)" if record["baseline"] else name
+        if not folder.complete:
+            rows.append(f"| {name} | incomplete |" + " |" * (len(COLUMNS) + 1))
+            continue
+        card = folder.scores
+        cells = [in_words(card, key) for key in COLUMNS]
+        cells += [f"{card['coverage']:.0%}", f"{record['calls']['cost_usd']:.4f}"]
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    fits = [n for n in range(2, len(rows) + 1) if len("\n".join(rows[:n])) < room - 40]
+    shown = fits[-1] if fits else 2
+    left = f"\n\n... and {len(rows) - shown} more" if shown < len(rows) else ""
+    return "\n".join(rows[:shown]) + left
+
+
+def disagreements(folder: RunFolder, dataset: Dataset) -> str | None:
+    """Every item where judge and expert differ; None where the data have moved since."""
+    if dataset.sha256 != folder.record["dataset"]["sha256"]:
+        return None
+    said = folder.verdicts
+    decided = majority(said)
+    critiques = {v.id: v.critique for v in reversed(said) if v.verdict == decided[v.id]}
+    examples = {example.id: example for example in dataset.examples}
+    wrong = [
+        examples[i] for i, verdict in decided.items() if verdict not in (None, examples[i].label)
+    ]
+    missed = [example for example in wrong if example.label == "fail"]
+    alarms = [example for example in wrong if example.label == "pass"]
+    record = folder.record
+    parts = [
+        f"# Disagreements: {record['name']} on {record['part']}",
+        f"{len(missed)} missed failures (the judge passes what the expert fails) and {len(alarms)} "
+        f"false alarms (it fails what the expert passes), of {len(decided)} items.",
+        "## Missed failures",
+        *(_disagreement(example, critiques[example.id]) for example in missed),
+        "## False alarms",
+        *(_disagreement(example, critiques[example.id]) for example in alarms),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def prompt(folder: RunFolder, dataset: Dataset) -> str | None:
+    """The prompt of the first judged item; None for other judges, and where a text has moved."""
+    config, record = folder.config, folder.record
+    try:
+        judge = configs.build(config["judge"], Judge, "judge")
+    except UserError:
+        return None
+    texts = {name: sha256(text) for name, text in judge.texts().items()}
+    if not isinstance(judge, PromptedJudge) or texts != record["texts"]:
+        return None
+    places = {r["id"]: Place(r["group"], r["part"], r["fold"]) for r in folder.assignment}
+    if not places.keys() <= {example.id for example in dataset.examples}:
+        return None
+    chosen = configs.build(config["split"], SplitConfig, "split")
+    fold = Split(dataset, chosen, record["mode"], places).folds(record["part"], config["limit"])[0]
+    judge.prepare(fold.train, Calls(Pool()))
+    item = fold.items[0]
+    turns = judge.request(item, 0).messages
+    parts = [f"# The prompt of {record['name']} for item {item.id}"]
+    for turn in turns:
+        parts += [f"## {turn['role']}", fenced(turn["content"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def fenced(text: str) -> str:
+    """The text as a code block that no text can close."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _headline(ranked: Sequence[RunFolder], best: RunFolder | None) -> Iterator[str]:
+    if best is None:
+        yield "No variant is complete yet."
+        return
+    card, record = best.scores, best.record
+    yield (
+        f"**Best of {sum(not f.record['baseline'] for f in ranked)} by kappa: "
+        f"{_cell(record['name'])}**: kappa {in_words(card, 'kappa')}, agreement "
+        f"{in_words(card, 'agreement')} on {card['n']} {record['part']} items of "
+        f"{_cell(record['dataset']['name'])}. Positive class: fail. Intervals at "
+        f"{card['metrics']['agreement']['level']:.0%}."
+    )
+
+
+def _claims(best: RunFolder | None) -> Iterator[str]:
+    if best is None:
+        return
+    if best.record["mode"] == "cv":
+        yield "Exploratory: few labels, each judged once out of fold; no held-out claim."
+        return
+    yield (
+        "Chosen on dev, so the best of many looks better than it is. A look at unseen items: "
+        f"`judgelab holdout {best.id[:8]}`"
+    )
+
+
+def _disagreement(example: Example, critique: str) -> str:
+    item = example.interaction
+    texts = {"input": item.input, "output": item.output}
+    folded = (
+        f"<details><summary>{name}</summary>\n\n{fenced(_short(text))}\n\n</details>"
+        for name, text in texts.items()
+    )
+    return "\n\n".join(
+        [
+            f"### {item.id}",
+            f"**Expert: {example.label}.**",
+            *_quoted([example.critique or "(no critique)"]),
+            f"**Judge: {'pass' if example.label == 'fail' else 'fail'}.**",
+            *_quoted([critique or "(no critique)"]),
+            *folded,
+        ]
+    )
+
+
+def _quoted(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield "\n".join(f"> {line}" for line in text.splitlines())
+
+
+def _short(text: str) -> str:
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}\n... {len(text) - LONGEST_TEXT:,} characters more"
+
+
+def _cell(text: str) -> str:
+    """Text that stays inside a cell of a Markdown table."""
+    return re.sub(r"([|\[\]*_<>`\\])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,82 @@
+"""What made a run: hashes, versions, revision, the call accounts."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from judgelab import __version__, resources
+from judgelab.calls.accounts import Accounts
+from judgelab.types import sha256
+
+if TYPE_CHECKING:
+    from judgelab.runner import Bench
+    from judgelab.variants import Variant
+
+PACKAGES = ("numpy", "scikit-learn", "jinja2", "hydra-core", "mlflow", "litellm", "dspy")
+
+
+def record(
+    bench: Bench, variant: Variant, texts: Mapping[str, str], accounts: Accounts
+) -> dict[str, Any]:
+    """record.json of a run."""
+    look = {"look": bench.look.number, "looks": bench.look.budget} if bench.look else {}
+    return {
+        "name": variant.name,
+        "variant": variant.id,
+        "axes": dict(variant.axes),
+        "baseline": variant.baseline,
+        "sweep": bench.sweep or None,
+        "part": bench.part,
+        "mode": bench.split.mode,
+        **look,
+        "dataset": {
+            "name": bench.dataset.name,
+            "sha256": bench.dataset.sha256,
+            "items": len(bench.dataset.interactions),
+            "labelled": len(bench.dataset.examples),
+        },
+        "split": {"name": bench.split.config.name, "sha256": bench.split.sha256},
+        "texts": {name: sha256(text) for name, text in sorted(texts.items())},
+        "versions": versions(),
+        "revision": revision(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "calls": accounts.to_json(),
+        "complete": accounts.complete,
+        "incomplete_because": accounts.detail or None,
+    }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions that may change a result."""
+    found = {"judgelab": __version__, "python": platform.python_version()}
+    return found | {name: version(name) for name in PACKAGES}
+
+
+@cache
+def revision() -> dict[str, Any]:
+    """The git revision of the lab's folder, and whether it holds changes; nulls outside git."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *words],
+                cwd=resources.lab(),
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    head = git("rev-parse", "HEAD")
+    changes = git("status", "--porcelain", "--untracked-files=no") if head else None
+    return {"commit": head, "dirty": bool(changes) if head else None}

@@ -1,0 +1,92 @@
+"""The words of the house as types: interaction, example, verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Label = Literal["pass", "fail"]
+LABELS: tuple[Label, Label] = ("pass", "fail")
+
+# Why a judge gave no verdict. "missing" is a recorded judge without a line for the item.
+ABSTENTIONS = (
+    "unparsable",
+    "empty",
+    "refusal",
+    "out_of_enum",
+    "truncated",
+    "content_filter",
+    "too_long",
+    "unsure",
+    "missing",
+)
+
+
+def sha256(value: Any) -> str:
+    """Hex SHA-256 of a text, or of the canonical JSON of anything else."""
+    text = value if isinstance(value, str) else canonical_json(value)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8 as it is."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """What is judged. Holds nothing of the expert's."""
+
+    id: str
+    input: str
+    output: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of (input, output): what an expert label belongs to."""
+        return sha256([self.input, self.output])
+
+
+@dataclass(frozen=True)
+class Example:
+    """An interaction with its expert label."""
+
+    interaction: Interaction
+    label: Label
+    critique: str = ""
+    annotator: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.interaction.id
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One person's label of one item; several may exist for an item."""
+
+    id: str
+    annotator: str
+    label: Label
+    critique: str = ""
+    at: str = ""
+    round: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one interaction. `verdict` is None where it abstained, with `reason`."""
+
+    id: str
+    verdict: Label | None
+    reason: str | None = None
+    critique: str = ""
+    repeat: int = 0
+    confidence: float | None = None

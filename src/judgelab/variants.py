@@ -1,0 +1,129 @@
+"""Variants: fully resolved judges without what they do not use, and what a person calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from judgelab import config as configs
+
+# Axes whose value says enough by itself; of the others the name is said too.
+SPEAKING = {
+    "judge",
+    "demos",
+    "model",
+    "judge.rubric",
+    "judge.reasoning",
+    "judge.template",
+    "demos.show",
+    "model.name",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`judge` is the node that builds it; `axes` what tells it from its siblings."""
+
+    name: str
+    judge: Mapping[str, Any]
+    config: Mapping[str, Any]
+    axes: Mapping[str, str]
+    baseline: bool = False
+
+    @property
+    def id(self) -> str:
+        return configs.variant_id(self.judge)
+
+
+def single(overrides: Sequence[str]) -> Variant:
+    """The variant of one config, named by what people vary most."""
+    composed = configs.compose(overrides)
+    node = configs.variant_of(configs.resolved(composed.config.judge))
+    return Variant(_name(composed, node, DEFAULT_AXES), node, _whole(composed, node), {})
+
+
+def baseline(name: str, overrides: Sequence[str]) -> Variant:
+    """A judge yaml as a row that every sweep has and that never wins.
+
+    Its keys are the yaml's own: what a recipe or a command line says of `judge` is about others.
+    """
+    own = configs.compose([f"judge={name}", "model=none"]).config.judge
+    kept = [o for o in overrides if configs.axis_root(o) != "judge"]
+    composed = configs.compose([*kept, f"judge={name}"])
+    composed.config.judge = own
+    node = configs.variant_of(configs.resolved(composed.config.judge))
+    return Variant(name.replace("_", " "), node, _whole(composed, node), {}, baseline=True)
+
+
+def baselines(overrides: Sequence[str]) -> list[str]:
+    """The judge yamls that stand beside a sweep."""
+    kept = [o for o in overrides if configs.axis_root(o) != "judge"]
+    return list(configs.compose([*kept, "judge=constant"]).config.baselines)
+
+
+def sweep(
+    overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
+) -> tuple[list[Variant], list[str]]:
+    """Every combination of the axes once; the second list says which were equal to which."""
+    variants: dict[str, Variant] = {}
+    equal: list[str] = []
+    for choice in configs.grid(axes):
+        composed = configs.compose([*overrides, *(f"{k}={v}" for k, v in choice.items())])
+        node = configs.variant_of(configs.resolved(composed.config.judge))
+        shown = {k: v for k, v in choice.items() if _used(node, k)}
+        varying = [key for key in shown if len(axes[key]) > 1] or list(shown)
+        name = _name(composed, node, varying)
+        variant = Variant(name, node, _whole(composed, node), shown)
+        first = variants.setdefault(variant.id, variant)
+        if first is not variant:
+            said = ", ".join(f"{k}={v}" for k, v in choice.items())
+            equal.append(f"{said} is the same judge as {first.name}")
+    return list(variants.values()), equal
+
+
+DEFAULT_AXES = ("judge", "demos", "demos.k", "judge.reasoning", "model.name")
+
+
+def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[str]) -> str:
+    """Such as `balanced k=8 · cot · gpt-x`: groups of words by the group of the config."""
+    words: dict[str, list[str]] = {}
+    for axis in axes:
+        if not _used(node, axis):
+            continue
+        value = composed.choices.get(axis) if "." not in axis else _at(node, axis)
+        if axis == "judge" and value == "prompted" and len(axes) > 1:
+            continue
+        word = str(value) if axis in SPEAKING else f"{axis.rsplit('.', 1)[-1]}={value}"
+        words.setdefault(
+            axis if axis in SPEAKING and "." in axis else axis.split(".")[0], []
+        ).append(word)
+    return " · ".join(" ".join(group) for group in words.values())
+
+
+def _used(node: Mapping[str, Any], axis: str) -> bool:
+    """Whether the axis still has a place in the pruned judge."""
+    if axis == "judge":
+        return True
+    try:
+        _at(node, axis)
+    except (KeyError, TypeError):
+        return False
+    return True
+
+
+def _at(node: Mapping[str, Any], axis: str) -> Any:
+    """judge.x lies at x of the judge's node, demos.x and model.x at the same path."""
+    steps = axis.split(".")
+    at: Any = node
+    for step in steps[1:] if steps[0] == "judge" else steps:
+        at = at[step]
+    return at
+
+
+def _whole(composed: configs.Composed, node: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that a rerun needs: everything, with the judge as it was built."""
+    whole = configs.resolved_top(composed.config)
+    for group in ("model", "demos", "axes"):
+        whole.pop(group, None)
+    return whole | {"judge": dict(node), "choices": dict(composed.choices)}
