@@ -164,7 +164,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     # Last, so that a random.py in the lab is not taken for Python's own.
     sys.path.append(os.environ.get("JUDGELAB_HOME") or os.getcwd())
-    sys.exit(_guarded(lambda: cli(standalone_mode=False)))
+    sys.exit(_guarded(lambda: cli(standalone_mode=False, prog_name="judgelab")))
 
 
 def _guarded(command: Callable[[], Any]) -> int:

@@ -162,6 +162,11 @@ def expand(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
                 axes[key] = list(override.sweep_string_iterator())
             except HydraException as error:
                 raise ConfigError(f"{key}: {error}. A list (a,b) always works.") from error
+            if not axes[key]:
+                raise ConfigError(
+                    f"{override.input_line}: matches no option of a config group. "
+                    "A list (a,b) always works."
+                )
     return fixed, axes
 
 
@@ -273,12 +278,21 @@ def _explain(error: Exception, overrides: Sequence[str] = ()) -> str:
     if unknown := re.search(r"Key '([^']+)' not in 'RunConfig'", text):
         where = text.split(": ", maxsplit=1)[0]
         return f"{where}: {unknown[1]}: no such key. Allowed: {', '.join(TOP)}."
-    if key := getattr(error, "full_key", None):
-        text = f"{key}: {text}"
-    cause = f" ({error.__cause__})" if error.__cause__ and str(error.__cause__) not in text else ""
+    if "to Dict[str, Any]" in text:  # `axes` is the only one
+        where = text.split(": ", maxsplit=1)[0]
+        return f"{where}: axes: a mapping is needed, such as `demos.k: 4,8`."
+    key = re.search(r"\n    full_key: (\S+)", text)
+    if key and key[1] not in text[: key.start()]:
+        text = f"{key[1]}: {text}"
+    cause = str(error.__cause__ or "")
+    said = [_without_noise(part) for part in (text, cause) if part]
+    return " ".join((f"{said[0]} ({said[1]})" if cause not in text else said[0]).split())
+
+
+def _without_noise(text: str) -> str:
     for noise in ("\nSet the env", "\nIn Hydra 1.1", "\nConfig search path", "\n    full_key"):
         text = text.split(noise, maxsplit=1)[0]
-    return " ".join((text + cause).split())
+    return text
 
 
 def _no_such_key(key: str, overrides: Sequence[str]) -> str:

@@ -58,6 +58,7 @@ class Prompt:
             raise ConfigError(
                 f"the template lacks the block {', '.join(missing)}; it has two: {BLOCKS}"
             )
+        self.messages([], Interaction("", "", ""))  # a template that cannot be rendered says so now
 
     def messages(self, demos: Sequence[Example], interaction: Interaction) -> tuple[Message, ...]:
         """System, then two turns a demonstration, then the interaction: the static part first."""
@@ -109,7 +110,7 @@ class Prompt:
         context = self._template.new_context(dict(values))
         try:
             return "".join(self._template.blocks[name](context)).strip()
-        except TemplateError as error:
+        except Exception as error:  # a template is its author's code: it may raise anything
             allowed = ", ".join(values)
             raise ConfigError(
                 f"template block {name!r}: {error}. The variables there are: {allowed}."

@@ -18,6 +18,7 @@ from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import Fold, Split, SplitConfig, make_split
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
+from judgelab.metrics.confusion import check_policy
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.tracking.record import record
@@ -59,10 +60,10 @@ def bench(config: Mapping[str, Any], pool: Pool, **more: Any) -> Bench:
     limit = config["limit"]
     if limit is not None and limit < 1:
         raise ConfigError(f"limit={limit}: a number of items from 1, or null for all.")
+    policy = check_policy(config["scores"]["policy"])
     dataset = load(configs.build_part(config, "dataset", DatasetConfig))
     split_config = configs.build_part(config, "split", SplitConfig)
     split = make_split(dataset, split_config, resources.lab() / "splits")
-    policy = config["scores"]["policy"]
     return Bench(dataset, split, pool, limit=limit, policy=policy, **more)
 
 

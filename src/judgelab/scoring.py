@@ -58,7 +58,7 @@ def in_words(card: Mapping[str, Any], name: str) -> str:
 def _short(number: float) -> str:
     """Two digits without the leading zero: .84, -.05, 1."""
     text = f"{number:.2f}".replace("0.", ".", 1)
-    return {"1.00": "1", ".00": "0", "-.00": "0"}.get(text, text)
+    return {"1.00": "1", "-1.00": "-1", ".00": "0", "-.00": "0"}.get(text, text)
 
 
 def _winner(votes: Counter[Label]) -> Label | None:

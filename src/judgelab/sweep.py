@@ -44,7 +44,9 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:
             )
         # An override on the command line replaces the recipe's axis of the same name.
         given = {o.split("=")[0].lstrip("+") for o in fixed}
-        recipe = configs.axes_of(configs.compose(fixed, lenient=True))
+        # A key of the judge, its demos or its model may need the choice that an axis makes.
+        rest = [override for override in fixed if configs.axis_root(override) not in configs.AXES]
+        recipe = configs.axes_of(configs.compose(rest, lenient=True))
         axes = {key: choice for key, choice in recipe.items() if key not in given} | axes
         if not axes:
             return Plan([variants.single(fixed)])
@@ -53,8 +55,7 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:
         common = [override for override in fixed if configs.axis_root(override) not in roots]
         known = {variant.id: variant.name for variant in found}
         base = []
-        for name in variants.baselines(common):
-            one = variants.baseline(name, common)
+        for one in variants.baselines(common):
             if one.id in known:
                 equal.append(f"baseline {one.name} is the same judge as {known[one.id]}")
             else:

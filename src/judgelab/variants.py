@@ -43,23 +43,21 @@ def single(overrides: Sequence[str]) -> Variant:
     return Variant(_name(composed, node, DEFAULT_AXES), node, _whole(composed, node), {})
 
 
-def baseline(name: str, overrides: Sequence[str]) -> Variant:
-    """A judge yaml as a row that every sweep has and that never wins.
+def baselines(overrides: Sequence[str]) -> list[Variant]:
+    """The judge yamls that stand beside a sweep, and never win.
 
-    Its keys are the yaml's own: what a recipe or a command line says of `judge` is about others.
+    Their keys are the yaml's own: what a recipe or a command line says of `judge` is about others.
     """
-    own = configs.compose([f"judge={name}", "model=none"]).config.judge
     kept = [o for o in overrides if configs.axis_root(o) != "judge"]
-    composed = configs.compose([*kept, f"judge={name}"])
-    composed.config.judge = own
-    node = configs.variant_of(configs.resolved(composed.config.judge))
+    common = configs.compose(kept, lenient=True)
+    return [_baseline(name, common) for name in common.config.baselines]
+
+
+def _baseline(name: str, common: configs.Composed) -> Variant:
+    common.config.judge = configs.compose([f"judge={name}", "model=none"]).config.judge
+    node = configs.variant_of(configs.resolved(common.config.judge))
+    composed = configs.Composed(common.config, {**common.choices, "judge": name})
     return Variant(name.replace("_", " "), node, _whole(composed, node), {}, baseline=True)
-
-
-def baselines(overrides: Sequence[str]) -> list[str]:
-    """The judge yamls that stand beside a sweep."""
-    kept = [o for o in overrides if configs.axis_root(o) != "judge"]
-    return list(configs.compose([*kept, "judge=constant"]).config.baselines)
 
 
 def sweep(

@@ -15,11 +15,11 @@ from typing import Any
 
 from judgelab.calls.accounts import Accounts
 from judgelab.calls.store import CallStore
-from judgelab.models.base import CallFailed, Model, Reply, Request
+from judgelab.models.base import CallFailed, Model, Rejected, Reply, Request
 from judgelab.types import Verdict
 
 BACKOFF = 0.5  # seconds before the first retry, doubled each time, with full jitter
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 60.0  # a server that asks for more is left alone: the call fails, to be resumed
 # What an answer is expected to hold where max_tokens is not set, for estimates.
 USUAL_ANSWER_TOKENS = 200
 
@@ -48,28 +48,39 @@ class Pool:
     spent: float = 0.0
     _reserved: float = 0.0
     _limits: dict[str, asyncio.Semaphore] = field(default_factory=dict)
-    _flying: dict[str, asyncio.Future[Reply]] = field(default_factory=dict)
-    _closed: dict[str, CallFailed] = field(default_factory=dict)
+    _flights: dict[str, _Flight] = field(default_factory=dict)
+    _closed: dict[str | tuple[str, str], CallFailed] = field(default_factory=dict)
+    _dearer: dict[tuple[str, str], float] = field(default_factory=dict)
     _models: list[Model] = field(default_factory=list)
 
     async def ask(self, model: Model, request: Request, accounts: Accounts) -> Reply:
         """The answer to a request. Raises CallFailed where there is none."""
         if model.local:
             return await model.complete(request)
-        flying = self._flying.get(request.key)
-        if flying is not None:
-            accounts.stored += 1
-            return await asyncio.shield(flying)
-        stored = self.store.get(request) if self.store else None
-        if stored is not None:
-            accounts.stored += 1
-            return stored
-        future = asyncio.ensure_future(self._send(model, request, accounts))
-        self._flying[request.key] = future
+        flight = self._flights.get(request.key)
+        shared = flight is not None
+        if flight is None:
+            stored = self.store.get(request) if self.store else None
+            if stored is not None:
+                accounts.stored += 1
+                return stored
+            flight = _Flight(asyncio.create_task(self._send(model, request, accounts)))
+            self._flights[request.key] = flight
+        reply = await self._wait(request.key, flight)
+        accounts.stored += shared
+        return reply
+
+    async def _wait(self, key: str, flight: _Flight) -> Reply:
+        """Who gives up leaves the flight to the others; the last one ends it."""
+        flight.askers += 1
         try:
-            return await future
+            return await asyncio.shield(flight.task)
         finally:
-            del self._flying[request.key]
+            flight.askers -= 1
+            if not flight.askers:
+                flight.task.cancel()
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
 
     def has(self, request: Request) -> bool:
         """Whether the answer is in the call store."""
@@ -79,47 +90,76 @@ class Pool:
         if model not in self._models:
             self._models.append(model)
         limit = self._limits.setdefault(model.endpoint, asyncio.Semaphore(model.concurrency))
-        for attempt in range(model.retries + 1):
+        attempt = 0
+        while True:
             async with limit:
                 try:
                     reply = await self._send_once(model, request, accounts)
                     break
+                except Rejected:
+                    continue
                 except CallFailed as failure:
                     if failure.closes:
-                        self._closed[model.endpoint] = failure
-                    if not failure.retry or attempt == model.retries:
+                        self._closed[_scope(model, failure)] = failure
+                    too_long = failure.after > LONGEST_WAIT
+                    if not failure.retry or failure.closes or too_long or attempt == model.retries:
                         raise
                     wait = max(failure.after, random.uniform(0, BACKOFF * 2**attempt))
+                    attempt += 1
             await asyncio.sleep(min(wait, LONGEST_WAIT))
         if self.store:
             await self.store.put(request, reply, getattr(model, "url", ""))
         return reply
 
     async def _send_once(self, model: Model, request: Request, accounts: Accounts) -> Reply:
-        if model.endpoint in self._closed:
-            raise self._closed[model.endpoint]
+        closed = self._closed.get(model.endpoint) or self._closed.get((model.endpoint, model.name))
+        if closed:
+            raise CallFailed(closed.cause, closed.detail, closes=True)
         estimate = estimated_cost(model, request)
+        # Answers that cost more than estimated make the next ones count for more.
+        reserve = estimate * self._dearer.get((model.endpoint, model.name), 1.0)
         if self.calls is not None and self.sent >= self.calls:
             raise BudgetSpent("budget", f"budget.calls={self.calls} is spent")
-        if self.usd is not None and self.spent + self._reserved + estimate > self.usd:
+        if self.usd is not None and self.spent + self._reserved + reserve > self.usd:
             raise BudgetSpent("budget", f"budget.usd={self.usd:g} would be passed")
         self.sent += 1
         accounts.sent += 1
-        self._reserved += estimate
+        self._reserved += reserve
         try:
             reply = await model.complete(request)
         finally:
-            self._reserved -= estimate
+            self._reserved -= reserve
         cost = model.price.of(reply) if model.price else 0.0
         self.spent += cost
         accounts.spent_usd += cost
+        if estimate:
+            name = (model.endpoint, model.name)
+            self._dearer[name] = max(self._dearer.get(name, 1.0), cost / estimate)
         return reply
 
     async def close(self) -> None:
+        """End what is still on its way, and give back sockets and the store."""
+        flights = [flight.task for flight in self._flights.values()]
+        for task in flights:
+            task.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
         for model in self._models:
             await model.close()
         if self.store:
-            self.store.close()
+            await self.store.close()
+
+
+@dataclass
+class _Flight:
+    """A request on its way, and how many wait for it."""
+
+    task: asyncio.Task[Reply]
+    askers: int = 0
+
+
+def _scope(model: Model, failure: CallFailed) -> str | tuple[str, str]:
+    """What a failure closes: the endpoint, or where it is not found the model alone."""
+    return (model.endpoint, model.name) if failure.cause == "404" else model.endpoint
 
 
 @dataclass

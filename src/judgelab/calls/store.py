@@ -7,7 +7,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from judgelab.errors import UserError
+from judgelab.errors import IncompleteError, UserError
 from judgelab.models.base import Reply, Request
 
 SCHEMA_VERSION = 1
@@ -31,7 +31,9 @@ class CallStore:
                 "Move it away to start a new one; the answers in it are then asked again."
             ) from error
         self._waiting: list[tuple[Request, Reply, str]] = []
-        self._committed: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None  # collects answers for its commit
+        self._commits: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
 
     def _open(self, path: Path) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -55,16 +57,25 @@ class CallStore:
         return Reply(**json.loads(row[0])) if row else None
 
     async def put(self, request: Request, reply: Reply, url: str) -> None:
-        """Returns once the answer is on disk."""
+        """Returns once the answer is on disk; raises IncompleteError where it cannot be."""
         self._waiting.append((request, reply, url))
-        if self._committed is None:
-            self._committed = asyncio.create_task(self._commit_soon())
-        await asyncio.shield(self._committed)
+        if self._next is None:
+            self._next = asyncio.create_task(self._commit_soon())
+            self._commits.add(self._next)
+            self._next.add_done_callback(self._commits.discard)
+        await asyncio.shield(self._next)
 
     async def _commit_soon(self) -> None:
         await asyncio.sleep(COMMIT_WINDOW)
-        batch, self._waiting, self._committed = self._waiting, [], None
-        await asyncio.to_thread(self._commit, batch)
+        batch, self._waiting, self._next = self._waiting, [], None
+        async with self._one_at_a_time:
+            try:
+                await asyncio.to_thread(self._commit, batch)
+            except sqlite3.Error as error:
+                raise IncompleteError(
+                    f"{len(batch)} answers could not be written to the call store ({error}). Give "
+                    "it space and the right to write, then give the same command again."
+                ) from error
 
     def _commit(self, batch: list[tuple[Request, Reply, str]]) -> None:
         rows = [
@@ -72,11 +83,18 @@ class CallStore:
             for q, r, url in batch
         ]
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(
-            "INSERT OR IGNORE INTO calls (key, endpoint, url, model, reply) VALUES (?,?,?,?,?)",
-            rows,
-        )
-        self._db.execute("COMMIT")
+        try:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO calls (key, endpoint, url, model, reply) VALUES (?,?,?,?,?)",
+                rows,
+            )
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """Commit what still waits, then close the file."""
+        await asyncio.gather(*self._commits, return_exceptions=True)
         self._db.close()

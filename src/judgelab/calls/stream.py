@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -12,10 +13,11 @@ B = TypeVar("B")
 
 async def as_completed(
     items: Iterable[A], work: Callable[[A], Awaitable[B]], limit: int
-) -> AsyncIterator[B]:
+) -> AsyncGenerator[B, None]:
     """`work` of each item, at most `limit` at a time, taken up in the order given.
 
-    Memory is flat where the results are taken as they come. An exception of `work` ends the stream.
+    Memory is flat where the results are taken as they come. An exception of `work` ends the stream
+    at once. Close it (`contextlib.aclosing`) where it may be left early: that ends the work.
     """
     source = iter(items)
     done: asyncio.Queue[B | _End] = asyncio.Queue()
@@ -24,24 +26,30 @@ async def as_completed(
         try:
             for item in source:
                 done.put_nowait(await work(item))
-        finally:
-            done.put_nowait(_End())
+        except BaseException as error:
+            done.put_nowait(_End(error))
+            raise
+        done.put_nowait(_End())
 
     workers = [asyncio.create_task(worker()) for _ in range(limit)]
     try:
         running = limit
         while running:
             result = await done.get()
-            if isinstance(result, _End):
+            if not isinstance(result, _End):
+                yield result
+            elif result.error is None:
                 running -= 1
             else:
-                yield result
-        await asyncio.gather(*workers)
+                raise result.error
     finally:
         for task in workers:
             task.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
 
+@dataclass(frozen=True)
 class _End:
-    """A worker has nothing left to do."""
+    """A worker has nothing left to do, or failed."""
+
+    error: BaseException | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from judgelab import config as configs
@@ -26,11 +27,11 @@ def check(overrides: Sequence[str]) -> None:
     findings = run_checks(dataset)
     for finding in findings:
         colour = COLOURS[finding.level]
-        show.out.print(f"[{colour}]{finding.level}[/] {finding.title}", soft_wrap=True)
+        show.out.print(f"[{colour}]{finding.level}[/] {escape(finding.title)}", soft_wrap=True)
         if finding.ids:
-            show.out.print(f"  {', '.join(finding.ids[:8])}{' …' if finding.count > 8 else ''}")
+            show.line(f"  {', '.join(finding.ids[:8])}{' …' if finding.count > 8 else ''}")
     usable, total, terse = usable_critiques(dataset)
-    show.out.print(f"critiques usable as demos: {usable} of {total}, {terse} terse")
+    show.line(f"critiques usable as demos: {usable} of {total}, {terse} terse")
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise ClaimError(f"{len(errors)} errors to mend in the data before it is judged against.")
@@ -51,7 +52,7 @@ def split(overrides: Sequence[str]) -> None:
     for dimension, values in _dimensions(dataset, made).items():
         table.add_section()
         for value, count in sorted(values.items()):
-            table.add_row(f"{dimension}={value}", *(str(count[part]) for part in parts))
+            table.add_row(escape(f"{dimension}={value}"), *(str(count[part]) for part in parts))
     show.out.print(table)
     show.notes([*dataset.notes, *made.notes])
     if made.exploratory:

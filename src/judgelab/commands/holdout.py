@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from judgelab import resources, runner
 from judgelab.commands import show
-from judgelab.commands.run import open_pool, report, track
+from judgelab.commands.run import build_tracking, open_pool, report, track
 from judgelab.data.looks import look
 from judgelab.errors import IncompleteError, UserError
 from judgelab.runner import Bench, Run
@@ -23,6 +23,7 @@ def holdout(name: str, *, as_json: bool) -> None:
     if record["part"] == "test":
         raise UserError(f"{folder.id} is itself a look at test; give the run on dev.")
     variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
+    tracking = build_tracking(config)
     pool = open_pool(config)
     bench = runner.bench(config, pool, part="test", sweep=record["sweep"] or "")
     bench.split.folds("test")  # says so where there is no test, before a look is spent
@@ -36,7 +37,7 @@ def holdout(name: str, *, as_json: bool) -> None:
     report(bench, [run.folder], as_json=as_json)
     show.err.print(f"[bold]{taken}[/]; intervals at {taken.level:.1%}")
     sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None
-    links = track(bench, [run.folder], sweep_folder, config)
+    links = track(tracking, bench, [run.folder], sweep_folder)
     if not run.folder.complete:
         raise IncompleteError(f"the look is incomplete; go on with: judgelab holdout {name}")
     show.next_steps([f"again, from its record: judgelab rerun {run.folder.id[:8]}", *links])

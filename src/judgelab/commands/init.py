@@ -17,10 +17,10 @@ def init(file: Path | None) -> None:
         show.next_steps(["judgelab run experiment=mine"])
     else:
         for line in summary(propose(file)):
-            show.out.print(line, markup=False)
+            show.line(line)
         written = write_lab(file, lab)
     for path in written:
-        show.err.print(f"wrote {path}")
+        show.err.print(f"wrote {path}", markup=False, soft_wrap=True)
     if file is not None:
         show.next_steps(
             [

@@ -20,18 +20,14 @@ def rerun(name: str, *, live: bool, data: str | None) -> None:
     show.notes(result.moved)
     how = f"asked again, {pool.sent} calls" if live else "replayed, no call sent"
     if result.same:
-        show.out.print(
-            f"{folder.id}: {result.compared} verdicts and all scores are the same ({how})"
-        )
+        show.line(f"{folder.id}: {result.compared} verdicts and all scores are the same ({how})")
         return
     for item, repeat, before, after in result.flips[:SHOWN]:
-        show.out.print(
-            f"{item} (repeat {repeat}): {before or 'abstained'} -> {after or 'abstained'}"
-        )
+        show.line(f"{item} (repeat {repeat}): {before or 'abstained'} -> {after or 'abstained'}")
     for metric, was, now in result.scores:
-        show.out.print(f"{metric}: {was} -> {now}")
+        show.line(f"{metric}: {was} -> {now}")
     if result.reworded:
-        show.out.print(f"same verdict in other words: {', '.join(result.reworded[:SHOWN])}")
+        show.line(f"same verdict in other words: {', '.join(result.reworded[:SHOWN])}")
     raise ClaimError(
         f"{len(result.flips)} of {result.compared} verdicts flipped and {len(result.scores)} "
         f"scores differ from {folder.id} ({how})."

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,10 +20,14 @@ from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Run
 from judgelab.tracking.folder import RunFolder
 
+if TYPE_CHECKING:
+    from judgelab.tracking.mlflow import MLflowTracking
+
 
 def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     """Judge, score, show, track. Raises IncompleteError where calls are missing."""
     plan = sweep.plan(overrides, multirun=multirun)
+    tracking = build_tracking(plan.variants[0].config)
     pool = open_pool(plan.variants[0].config)
     bench, runs, failed = asyncio.run(_judge_all(plan, pool))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
@@ -34,7 +38,7 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
         sweep_folder = sweep.write_sweep(bench, plan, runs, failed, command)
     report(bench, folders, as_json=as_json)
     show.notes(f"not run: {name}: {why}" for name, why in failed.items())
-    links = track(bench, folders, sweep_folder, plan.variants[0].config)
+    links = track(tracking, bench, folders, sweep_folder)
     _accounts(folders, pool)
     incomplete = [folder for folder in folders if not folder.complete]
     if incomplete or failed:
@@ -51,8 +55,8 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     for variant in plan.variants:
         row = _estimate(bench, variant, pool)
         total = [a + b for a, b in zip(total, row, strict=True)]
-        show.out.print(f"{variant.name}: {_calls_in_words(row)}")
-    show.out.print(f"in all, {len(plan.variants)} variants: {_calls_in_words(total)}")
+        show.line(f"{variant.name}: {_calls_in_words(row)}")
+    show.line(f"in all, {len(plan.variants)} variants: {_calls_in_words(total)}")
     show.notes([*bench.split.notes, *plan.equal])
 
 
@@ -94,22 +98,28 @@ def report(bench: Bench, folders: Sequence[RunFolder], *, as_json: bool) -> None
         )
 
 
+def build_tracking(config: Mapping[str, Any]) -> MLflowTracking | None:
+    """The tracking of a config, built before anything is judged: a mistake in it costs no call."""
+    if not config["tracking"]:
+        return None
+    from judgelab.tracking.mlflow import MLflowTracking
+
+    return configs.build(config["tracking"], MLflowTracking, "tracking")
+
+
 def track(
+    tracking: MLflowTracking | None,
     bench: Bench,
     folders: Sequence[RunFolder],
     sweep_folder: RunFolder | None,
-    config: Mapping[str, Any],
 ) -> list[str]:
     """Show the runs in MLflow; gives a line that says where."""
-    if not config["tracking"]:
+    if tracking is None:
         return []
-    from judgelab.tracking.mlflow import MLflowTracking
-
-    tracking = configs.build(config["tracking"], MLflowTracking, "tracking")
     try:
         projection = tracking.project([f for f in folders if f.exists], bench.dataset, sweep_folder)
     except UserError as error:
-        show.err.print(f"[red]MLflow[/] {error}")
+        show.notes([f"MLflow {error}"])
         return []
     where = projection.url or "judgelab ui"
     return [f"see the runs side by side in MLflow: {where}"]
@@ -119,8 +129,10 @@ async def _judge_all(plan: sweep.Plan, pool: Pool) -> tuple[Bench, list[Run], di
     bench = runner.bench(plan.variants[0].config, pool)
     items = sum(len(fold.items) for fold in bench.folds)
     repeats = (variant.judge.get("repeats", 1) for variant in plan.variants)
+    # What is no number is refused when its judge is built.
+    total = items * sum(number for number in repeats if isinstance(number, int))
     try:
-        with show.progress(items * sum(repeats), pool) as progress:
+        with show.progress(total, pool) as progress:
             return await sweep.run_all(plan, bench, progress)
     finally:
         await pool.close()

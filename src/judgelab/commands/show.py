@@ -28,17 +28,22 @@ SHOWN = (
 )
 
 
+def line(text: str) -> None:
+    """A line of the result, on stdout: as it is, however long, and no markup."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 def notes(lines: Iterable[str]) -> None:
     """Remarks for the user, on stderr."""
-    for line in lines:
-        err.print(f"[yellow]note[/] {escape(line)}", soft_wrap=True)
+    for text in lines:
+        err.print(f"[yellow]note[/] {escape(text)}", soft_wrap=True)
 
 
 def next_steps(lines: Iterable[str]) -> None:
     """What to do next, on stderr."""
     err.print()
-    for line in lines:
-        err.print(f"[bold]next[/] {escape(line)}", soft_wrap=True)
+    for text in lines:
+        err.print(f"[bold]next[/] {escape(text)}", soft_wrap=True)
 
 
 def leaderboard(folders: Sequence[RunFolder], title: str) -> None:

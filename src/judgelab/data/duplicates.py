@@ -117,7 +117,8 @@ def _alike(a: str, b: str) -> bool:
 
 
 def _signature(grams: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return (grams[None, :] * HASHES).min(axis=1)
+    smallest: NDArray[np.uint64] = (grams[None, :] * HASHES).min(axis=1)
+    return smallest
 
 
 @lru_cache(maxsize=8192)

@@ -23,12 +23,14 @@ def read_labels(
         missing = [name for name in ("id", "label") if name not in row]
         if missing:
             raise DataError(f"{path}, {where}: no {missing[0]}; found {', '.join(map(str, row))}.")
-        word = str(row["label"] or "").strip().casefold()
+        word = "" if row["label"] is None else str(row["label"]).strip().casefold()
         if not word:
             continue
         if word not in ("pass", "fail"):
             raise DataError(f"{path}, {where}, label: found {row['label']!r}; allowed: pass, fail.")
-        id_ = str(row["id"])
+        id_ = "" if row["id"] is None else str(row["id"]).strip()
+        if not id_:
+            raise DataError(f"{path}, {where}, id: it is empty; a label names its item.")
         if id_ in labels:
             raise DataError(f"{path}, {where}, id: {id_!r} stands twice.")
         labels[id_] = "pass" if word == "pass" else "fail"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from judgelab.errors import ClaimError
+from judgelab.errors import ClaimError, DataError
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,11 @@ class Look:
 def look(path: Path, variant: str, data: str, budget: int) -> Look:
     """The look at test of this variant on this data; the same again is the same look.
 
-    Raises ClaimError where the declared looks are used up.
+    Raises ClaimError where the declared looks are used up, DataError for a damaged file.
     """
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    known = [json.loads(line) for line in lines if line.strip()]
+    known = _known(path)
     for number, entry in enumerate(known, 1):
-        if (entry["variant"], entry["data"]) == (variant, data):
+        if entry == (variant, data):
             return Look(number, budget, variant, data)
     if len(known) >= budget:
         raise ClaimError(
@@ -53,6 +52,18 @@ def look(path: Path, variant: str, data: str, budget: int) -> Look:
         file.flush()
         os.fsync(file.fileno())
     return taken
+
+
+def _known(path: Path) -> list[tuple[str, str]]:
+    """(variant, data) of every look so far."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        entries = [json.loads(line) for line in lines if line.strip()]
+        return [(entry["variant"], entry["data"]) for entry in entries]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}). Restore it from a copy: it counts the looks at test."
+        ) from error
 
 
 def _user() -> str:

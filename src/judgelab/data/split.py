@@ -7,16 +7,14 @@ moves, whatever happens to the data; the one change allowed is that a group of t
 
 from __future__ import annotations
 
-import csv
-import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from judgelab.data.duplicates import components, near_duplicates, normalised, pairs_by
+from judgelab.data.assignment import assign, entries, group_of, identify
+from judgelab.data.ledger import QUARANTINED, Ledger, Slot
 from judgelab.errors import ConfigError, DataError, UserError
 from judgelab.types import Example, Interaction, Label, sha256
 
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from judgelab.data.schema import Dataset
 
 CV_BELOW = 100  # labels under which auto means cv
-EXPLORE_BELOW = 20  # labels under which there are counts, no splits to speak of
-CONSTANT_INPUT = 0.2  # an input shared by more of the items is an instruction, not an identity
-LARGE_GROUP = 0.05
 PARTS = ("train", "dev", "test")
 
 
@@ -73,9 +68,14 @@ class SplitConfig:
 
 
 class TrainSet(Sequence[Example]):
-    """The examples that a judge may learn from. Only a Split makes one."""
+    """The examples that a judge may learn from. Only a Split makes one, of train or cv alone."""
 
     def __init__(self, examples: Sequence[Example], *, _made_by: Split) -> None:
+        if not isinstance(_made_by, Split):
+            raise TypeError("a TrainSet comes from Split.folds")
+        held_out = [e.id for e in examples if _made_by.places[e.id].part not in ("train", "cv")]
+        if held_out:
+            raise PermissionError(f"not of train: {', '.join(held_out[:5])}")
         self._examples = tuple(examples)
 
     @overload
@@ -128,7 +128,7 @@ class Split:
         # One fixed random order, shared by every variant and independent of the file's.
         examples.sort(key=lambda example: sha256(f"{config.seed}:{example.id}"))
         self._examples = examples
-        self.clusters = {e.id: _group_field(e.interaction, config.group) for e in examples}
+        self.clusters = {e.id: group_of(e.interaction, config.group) for e in examples}
 
     @property
     def sha256(self) -> str:
@@ -206,119 +206,70 @@ def make_split(dataset: Dataset, config: SplitConfig, folder: Path) -> Split:
         raise DataError(
             f"dataset {dataset.name!r} has no labelled items: a judge is measured against labels."
         )
-    ledger = _Ledger(folder / f"{config.name}.csv", config)
+    ledger = Ledger(folder / f"{config.name}.csv", config.settings)
     known = ledger.read()
     mode = _mode(config, len(examples), known)
-    keys, groups, notes = _groups(examples, config)
-    assigned = _assign(examples, keys, groups, known, config, mode)
-    ledger.append({key: place for key, place in assigned.items() if known.get(key) != place})
-    places = {e.id: Place(key, *assigned[key]) for e, key in zip(examples, keys, strict=True)}
-    split = Split(dataset, config, mode, places, notes)
+    _check_group(examples, config)
+    identities = identify(examples, known, config.group, config.same_input)
+    slots = assign(examples, identities, known, _shares(config, mode), config.seed)
+    ledger.append(entries(identities, slots, known, in_cv=mode == "cv"))
+    places = {
+        example.id: Place(keys[-1], *slot)
+        for example, keys, slot in zip(examples, identities.keys, slots, strict=True)
+    }
+    split = Split(dataset, config, mode, places, identities.notes)
     split.notes += _say(split)
     return split
 
 
-def _mode(config: SplitConfig, labels: int, known: Mapping[str, tuple[str, int]]) -> str:
+def _mode(config: SplitConfig, labels: int, known: Mapping[str, Slot]) -> str:
+    held_out = any(part in PARTS for part, _ in known.values())
+    if config.mode == "cv" and held_out:
+        raise ConfigError(
+            f"split.mode=cv: split {config.name!r} has a held-out test already, and cv would open "
+            "it. Take split.mode=auto, or a new split.name."
+        )
     if config.mode != "auto":
         return config.mode
-    settled = any(part in PARTS for part, _ in known.values())
-    return "holdout" if settled or labels >= CV_BELOW else "cv"
+    return "holdout" if held_out or labels >= CV_BELOW else "cv"
 
 
-def _groups(
-    examples: Sequence[Example], config: SplitConfig
-) -> tuple[list[str], list[int], list[str]]:
-    """Of each example its own key, the component it belongs to, and what the user should know."""
-    notes = []
-    inputs = [normalised(example.interaction.input) for example in examples]
-    text, n = Counter(inputs).most_common(1)[0]
-    constant = {text} if n > max(CONSTANT_INPUT * len(inputs), 4) else set()
-    if config.same_input == "apart":
-        constant = set(inputs)
-    elif constant:
-        notes.append(
-            f"{n} of {len(inputs)} items have the same input; it is taken for a constant "
-            "instruction, and only their groups and outputs tell them apart."
-        )
-    identities = [None if text in constant else f"input:{sha256(text)[:16]}" for text in inputs]
-    fields = [_group_field(example.interaction, config.group) for example in examples]
-    keys = [
-        f"group:{group}" if group else identity or f"content:{example.interaction.content[:16]}"
-        for group, identity, example in zip(fields, identities, examples, strict=True)
-    ]
-    texts = [
-        e.interaction.output if i is None else f"{e.interaction.input}\n{e.interaction.output}"
-        for e, i in zip(examples, identities, strict=True)
-    ]
-    merged = near_duplicates(texts)
-    groups = components(len(examples), [*pairs_by(keys), *pairs_by(identities), *merged])
-    for first, size in Counter(groups).most_common():
-        if size <= max(LARGE_GROUP * len(groups), 4):
-            break
-        if size > sum(key == keys[first] for key in keys):
-            notes.append(
-                f"{size} items stay together because they share inputs or nearly the same text "
-                f"(one is {examples[first].id!r}). If their input is only an instruction, set "
-                "split.same_input=apart under a new split.name."
-            )
-    return keys, groups, notes
-
-
-def _assign(
-    examples: Sequence[Example],
-    keys: Sequence[str],
-    groups: Sequence[int],
-    known: Mapping[str, tuple[str, int]],
-    config: SplitConfig,
-    mode: str,
-) -> dict[str, tuple[str, int]]:
-    """Place of each key. New components go, by falling size and then by hash, where labels lack."""
+def _shares(config: SplitConfig, mode: str) -> dict[Slot, float]:
     if mode == "cv":
-        slots = {("cv", f): 1 / config.folds for f in range(config.folds)}
-    else:
-        slots = {(part, -1): config.ratios[part] for part in PARTS if config.ratios[part]}
-    total = Counter(example.label for example in examples)
-    held: dict[tuple[str, int], Counter[Label]] = {slot: Counter() for slot in slots}
-    places: dict[str, tuple[str, int]] = {}
-    waiting: list[tuple[int, str, list[int], list[tuple[str, int]]]] = []
-    for _, members in _by(range(len(examples)), lambda index: groups[index]):
-        owned = {keys[i] for i in members}
-        old = {known[key] for key in owned if key in known}
-        settled = {place for place in old if mode == "cv" or place[0] != "cv"}
-        if len(settled) > 1 or ("quarantined", -1) in settled:
-            places |= {key: known.get(key, ("quarantined", -1)) for key in owned}
-            continue
-        if settled:
-            (place,) = settled
-            places |= dict.fromkeys(owned, place)
-            if place in held:
-                held[place].update(examples[i].label for i in members)
-            continue
-        # What was chosen from in cv has been seen: it may not become test.
-        allowed = [slot for slot in slots if not (old and slot[0] == "test")]
-        order = sha256(f"{config.seed}:{min(owned)}")
-        waiting.append((-len(members), order, members, allowed or list(slots)))
-    for _, _, members, allowed in sorted(waiting):
-        own = Counter(examples[i].label for i in members)
-        lacks = [_lack(own, slots[slot], total, held[slot]) for slot in allowed]
-        best = allowed[lacks.index(max(lacks))]
-        held[best].update(own)
-        places |= dict.fromkeys((keys[i] for i in members), best)
-    return places
+        return {("cv", fold): 1 / config.folds for fold in range(config.folds)}
+    return {(part, -1): config.ratios[part] for part in PARTS if config.ratios[part]}
 
 
-def _lack(own: Counter[Label], share: float, total: Counter[Label], held: Counter[Label]) -> float:
-    """How much a part that is to hold `share` of each label still lacks of what `own` brings."""
-    return sum(n * (share * total[label] - held[label]) / total[label] for label, n in own.items())
+def _check_group(examples: Sequence[Example], config: SplitConfig) -> None:
+    if config.group in (None, "group"):
+        return
+    if not any(group_of(example.interaction, config.group) for example in examples):
+        first = examples[0].interaction
+        there = [f"context.{key}" for key in first.context]
+        there += [f"dimensions.{key}" for key in first.dimensions]
+        raise ConfigError(
+            f"split.group={config.group}: no item has that field. "
+            f"Item {first.id!r} has: {', '.join(['group', *there])}."
+        )
 
 
 def _say(split: Split) -> list[str]:
     notes = []
-    lost = [i for i, place in split.places.items() if place.part == "quarantined"]
+    lost = [i for i, place in split.places.items() if (place.part, place.fold) == QUARANTINED]
     if lost:
         notes.append(
-            f"{len(lost)} items are nearly the same as items of two different parts and are left "
-            f"out: {', '.join(lost[:5])}."
+            f"{len(lost)} items belong to items of two different parts and are left out: "
+            f"{', '.join(lost[:5])}."
+        )
+    parts: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for i, group in split.clusters.items():
+        if group and i not in lost:
+            parts[group].add((split.places[i].part, split.places[i].fold))
+    straddling = [group for group, there in parts.items() if len(there) > 1]
+    if straddling:
+        notes.append(
+            f"{len(straddling)} groups hold items of different parts (one is {straddling[0]!r}): "
+            "the items were assigned before they had this group. A new split.name assigns anew."
         )
     if split.mode == "holdout":
         for part in ("dev", "test"):
@@ -328,62 +279,6 @@ def _say(split: Split) -> list[str]:
                     f"{part} has only {fails} fails; 10 is the least to say much of recall."
                 )
     return notes
-
-
-class _Ledger:
-    """splits/<name>.csv: a line of settings, then key, part, fold; a key's last line counts."""
-
-    def __init__(self, path: Path, config: SplitConfig) -> None:
-        self.path = path
-        self.config = config
-
-    def read(self) -> dict[str, tuple[str, int]]:
-        if not self.path.exists():
-            return {}
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        try:
-            settings = json.loads(lines[0].removeprefix("# "))
-            rows = list(csv.DictReader(lines[1:]))
-            known = {row["key"]: (row["part"], int(row["fold"])) for row in rows}
-        except (IndexError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{self.path} is damaged ({error}); restore it, it says who is test."
-            ) from error
-        moved = {k: v for k, v in self.config.settings.items() if settings.get(k) != v}
-        if moved:
-            before = {key: settings.get(key) for key in moved}
-            raise ConfigError(
-                f"split {self.config.name!r} was made with {before}, now it is {moved}. "
-                "Assignments are for good: take the old values, or a new split.name."
-            )
-        return known
-
-    def append(self, places: Mapping[str, tuple[str, int]]) -> None:
-        if not places:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = not self.path.exists()
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            if new:
-                file.write(f"# {json.dumps(self.config.settings, sort_keys=True)}\n")
-            writer = csv.writer(file, lineterminator="\n")
-            if new:
-                writer.writerow(["key", "part", "fold"])
-            writer.writerows((key, *places[key]) for key in sorted(places))
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _group_field(interaction: Interaction, path: str | None) -> str | None:
-    """The value at a dotted path such as context.question_id, or the field `group`."""
-    if path is None or path == "group":
-        return interaction.group
-    at: Any = {"context": interaction.context, "dimensions": interaction.dimensions}
-    for step in path.split("."):
-        if not isinstance(at, Mapping) or step not in at:
-            return None
-        at = at[step]
-    return str(at)
 
 
 def _by(things: Sequence[Any] | range, key: Any) -> list[tuple[Any, list[Any]]]:

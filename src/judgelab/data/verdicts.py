@@ -42,6 +42,9 @@ def _verdict(path: Path, where: str, row: Mapping[str, Any]) -> Verdict:
         raise DataError(
             f"{path}, {where}: no {' and no '.join(missing)}. Found: {', '.join(map(str, row))}."
         )
+    id_ = "" if row["id"] is None else str(row["id"]).strip()
+    if not id_:
+        raise DataError(f"{path}, {where}, id: it is empty; a verdict names its item.")
     word = str(row["verdict"] if row["verdict"] is not None else "").strip().casefold()
     if word not in {"pass", "fail", *NONE}:
         raise DataError(
@@ -49,9 +52,9 @@ def _verdict(path: Path, where: str, row: Mapping[str, Any]) -> Verdict:
             "allowed are pass, fail, and null or empty for an abstention."
         )
     repeat = str(row.get("repeat") or 0)
-    if not repeat.isdigit():
+    if not repeat.isdecimal():
         raise DataError(f"{path}, {where}, repeat: found {repeat!r}; allowed are 0, 1, 2, ...")
     label: Label | None = "pass" if word == "pass" else "fail" if word == "fail" else None
     reason = None if label else str(row.get("reason") or "unsure")
     critique = str(row.get("critique") or "")
-    return Verdict(str(row["id"]), label, reason, critique, int(repeat))
+    return Verdict(id_, label, reason, critique, int(repeat))

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from judgelab.data.checks import contradicts
 from judgelab.data.split import TrainSet
 from judgelab.types import Example, Interaction
 
@@ -26,6 +27,8 @@ class DemoSelector(ABC):
     def __init__(self, k: int, seed: int = 0, show: str = "critique") -> None:
         if k < 0:
             raise ValueError(f"demos.k must be >= 0, got {k}")
+        if not isinstance(seed, int):
+            raise ValueError(f"demos.seed must be a whole number, got {seed!r}")
         if show not in SHOW:
             raise ValueError(f"demos.show must be one of {SHOW}, got {show!r}")
         self.k = k
@@ -64,13 +67,17 @@ class DemoSelector(ABC):
 def usable(train: Sequence[Example], show: str) -> list[Example]:
     """The examples fit to be shown, sorted by id so that no file order matters.
 
-    Where critiques are shown, a fail without one teaches nothing and stays out; where no fail has
-    a critique at all, the labels have to do.
+    Where critiques are shown, one that contradicts its label stays out, and so does a fail without
+    one, which teaches nothing; where no fail has a critique at all, the labels have to do.
     """
     ordered = sorted(train, key=lambda example: example.id)
     if show == "label" or not any(e.critique for e in ordered if e.label == "fail"):
         return ordered
-    return [example for example in ordered if example.critique or example.label == "pass"]
+    return [
+        example
+        for example in ordered
+        if (example.critique or example.label == "pass") and not contradicts(example)
+    ]
 
 
 def by_label(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

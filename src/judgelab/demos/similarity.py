@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from judgelab.types import Example, Interaction
 
+WORD = re.compile(r"\w+")
+
 
 class Space:
     """The TF-IDF space of a set of examples."""
@@ -17,10 +20,11 @@ class Space:
     def __init__(self, examples: Sequence[Example]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+")
-        self.vectors: Any = self._vectorizer.fit_transform(
-            [_text(example.interaction) for example in examples]
-        )
+        self._vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=WORD.pattern)
+        texts = [_text(example.interaction) for example in examples]
+        # Without a word in any of them there is nothing to fit: they are all equally far.
+        texts = texts if any(map(WORD.search, texts)) else ["no words"] * len(texts)
+        self.vectors: Any = self._vectorizer.fit_transform(texts)
 
     def to_all(self, interaction: Interaction) -> NDArray[np.float64]:
         """Similarity of an interaction to every example, in 0..1."""

@@ -26,7 +26,10 @@ class AssertionJudge(Judge):
             raise ConfigError(f"judge.check={check} is no function.")
 
     def texts(self) -> dict[str, str]:
-        source = inspect.getsourcefile(self.check_one)
+        try:
+            source = inspect.getsourcefile(inspect.unwrap(self.check_one))
+        except TypeError:  # of a callable object or a builtin
+            source = inspect.getsourcefile(type(self.check_one))
         return {"assertion.py": Path(source).read_text(encoding="utf-8")} if source else {}
 
     async def judge(
@@ -45,13 +48,15 @@ class AssertionJudge(Judge):
             )
         if answer is None:
             return Verdict(interaction.id, None, reason="unsure", repeat=repeat)
-        try:
-            passed, critique = answer
-        except (TypeError, ValueError):
+        passed, critique = answer if isinstance(answer, tuple) and len(answer) == 2 else (None, "")
+        if passed not in (True, False):
             raise ConfigError(
                 f"judge.check={self.name} gave {answer!r} for item {interaction.id!r}; "
-                "it returns (passed, critique), or None to abstain."
-            ) from None
+                "it returns (True or False, critique), or None to abstain."
+            )
         return Verdict(
-            interaction.id, "pass" if passed else "fail", critique=str(critique), repeat=repeat
+            interaction.id,
+            "pass" if passed else "fail",
+            critique=str(critique or ""),
+            repeat=repeat,
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from judgelab.calls.pool import Calls
 from judgelab.data.split import TrainSet
 from judgelab.judges.base import Judge
-from judgelab.types import Interaction, Verdict
+from judgelab.types import Interaction, Label, Verdict
+
+WORD = re.compile(r"\b\w\w+\b")
 
 
 class ClassifierJudge(Judge):
@@ -19,7 +22,7 @@ class ClassifierJudge(Judge):
         self.seed = seed
         self.context = context
         self._model: Any = None
-        self._only: str | None = None
+        self._only: Label | None = None
 
     @classmethod
     def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:
@@ -35,10 +38,19 @@ class ClassifierJudge(Judge):
             self._only = labels[0] if labels else None
             return
         self._model = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=50_000),
+            TfidfVectorizer(
+                token_pattern=WORD.pattern,
+                ngram_range=(1, 2),
+                sublinear_tf=True,
+                max_features=50_000,
+            ),
             LogisticRegression(class_weight="balanced", max_iter=1000, random_state=self.seed),
         )
-        self._model.fit([self._text(example.interaction) for example in train], labels)
+        texts = [self._text(example.interaction) for example in train]
+        if any(map(WORD.search, texts)):  # else there is nothing to fit, and it abstains
+            self._model.fit(texts, labels)
+        else:
+            self._model = None
 
     async def judge(
         self, interactions: Iterable[Interaction], repeat: int
@@ -47,14 +59,14 @@ class ClassifierJudge(Judge):
         if self._model is None or not interactions:
             for interaction in interactions:
                 reason = None if self._only else "unsure"
-                yield Verdict(interaction.id, self._only, reason=reason, repeat=repeat)  # type: ignore[arg-type]
+                yield Verdict(interaction.id, self._only, reason=reason, repeat=repeat)
             return
         chances = self._model.predict_proba([self._text(item) for item in interactions])
         for interaction, row in zip(interactions, chances, strict=True):
             best = int(row.argmax())
             yield Verdict(
                 interaction.id,
-                self._model.classes_[best],
+                "fail" if self._model.classes_[best] == "fail" else "pass",
                 repeat=repeat,
                 confidence=round(float(row[best]), 6),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from judgelab import prompts, resources
@@ -95,6 +96,7 @@ class PromptedJudge(Judge):
                 confidence=reply.confidence,
             )
 
-        async for verdict in as_completed(interactions, one, self.model.concurrency):
-            if verdict is not None:
-                yield verdict
+        async with aclosing(as_completed(interactions, one, self.model.concurrency)) as verdicts:
+            async for verdict in verdicts:
+                if verdict is not None:
+                    yield verdict

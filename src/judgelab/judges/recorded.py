@@ -22,6 +22,7 @@ class RecordedJudge(Judge):
         if name is not None and name not in judges:
             raise ConfigError(f"judge.name={name}: {path} holds {', '.join(judges)}.")
         self.verdicts = judges[name] if name else next(iter(judges.values()))
+        self.repeats = 1 + max(repeat for _, repeat in self.verdicts)
 
     def texts(self) -> dict[str, str]:
         return {f"verdicts{self.path.suffix}": self.path.read_text(encoding="utf-8-sig")}

@@ -13,6 +13,11 @@ from judgelab.types import sha256
 Message = Mapping[str, str]
 
 
+def unicode_text(text: str) -> str:
+    """The text with lone surrogates replaced: no file or database could hold them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Request:
     """One question to a model. All fields but `item` (whose it is) make its key."""
@@ -57,6 +62,10 @@ class Reply:
     tokens_cached: int = 0
     confidence: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("text", "finish", "refusal", "model"):
+            object.__setattr__(self, name, unicode_text(getattr(self, name)))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -85,6 +94,14 @@ class CallFailed(Exception):
         self.closes = closes
 
 
+class Rejected(CallFailed):
+    """The endpoint does not take a parameter. The model leaves it out from now on: ask again."""
+
+    def __init__(self, parameter: str, detail: str = "") -> None:
+        super().__init__("rejected parameter", detail or parameter, retry=True)
+        self.parameter = parameter
+
+
 @dataclass(frozen=True)
 class Price:
     """USD per million tokens, and the day the price was read."""
@@ -107,8 +124,9 @@ class Price:
 class Model(ABC):
     """`complete` is called once a request and may run many times at once, in one event loop.
 
-    It raises CallFailed where no answer came, and returns a Reply whose `finish` says so where
-    the endpoint refused this item. `close` is called once, at the end.
+    It raises CallFailed where no answer came, Rejected where one parameter less may help, and
+    returns a Reply whose `finish` says so where the endpoint refused this item. `close` is called
+    once, at the end.
     """
 
     # Config keys that say how calls are sent, not what is asked: no part of a variant's identity.

@@ -39,7 +39,7 @@ class Neighbours(Model):
         *shown, question = turns
         demos = list(zip(shown[::2], shown[1::2], strict=True))
         answers = [parse(Reply(answer)) for _, answer in demos]
-        votes = {"pass": 0.0, "fail": 0.0}
+        votes: dict[str, float] = {"pass": 0.0, "fail": 0.0}
         best: tuple[float, str] = (-1.0, "")
         similarities = _similarities(
             question,
@@ -52,6 +52,8 @@ class Neighbours(Model):
             if answer.label is not None:
                 votes[answer.label] += similarity**SHARPNESS
                 best = max(best, (similarity, answer.critique))
+        if best[0] == 0:  # nobody shares a word that tells anything: all votes weigh the same
+            votes |= Counter(answer.label for answer in answers if answer.label is not None)
         total = sum(votes.values())
         if not total:
             return Reply("", model=self.name)

@@ -8,17 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from judgelab.errors import ConfigError
-from judgelab.models.base import CallFailed, Model, Reply, Request
-from judgelab.models.retry_after import seconds
+from judgelab.models.base import CallFailed, Model, Rejected, Reply, Request
+from judgelab.models.faults import Fault, settle
 
-# 400s that belong to the item: the code of the error -> how the reply ended.
-ITEM_ERRORS = {
-    "content_filter": "content_filter",
-    "content_policy_violation": "content_filter",
-    "context_length_exceeded": "too_long",
-    "string_above_max_length": "too_long",
-}
-UNSUPPORTED = {"unsupported_parameter", "unsupported_value", "unknown_parameter"}
 VERDICT_SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -34,6 +26,9 @@ VERDICT_SCHEMA = {
         },
     },
 }
+
+
+PATH = "/chat/completions"
 
 
 class OpenAICompatible(Model):
@@ -78,7 +73,7 @@ class OpenAICompatible(Model):
             retries=retries,
             price=price,
         )
-        self.url = base_url.rstrip("/") + "/chat/completions"
+        self.url = base_url.rstrip("/") + PATH
         self.api_key_env = api_key_env
         self.structured = structured
         self.timeout = timeout
@@ -89,7 +84,11 @@ class OpenAICompatible(Model):
         return VERDICT_SCHEMA if self.structured else None
 
     def check(self) -> None:
-        if self.api_key_env and not os.environ.get(self.api_key_env):
+        if not self.url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"model.base_url={self.url.removesuffix(PATH)}: it starts with http:// or https://."
+            )
+        if self.api_key_env and not self._key():
             raise ConfigError(
                 f"model {self.name!r} needs a key: set the environment variable "
                 f"{self.api_key_env}, or model.api_key_env=null for a server without one."
@@ -100,25 +99,18 @@ class OpenAICompatible(Model):
         body |= {k: v for k, v in request.parameters.items() if k not in self.rejected}
         if request.response_format and "response_format" not in self.rejected:
             body["response_format"] = request.response_format
-        status, headers, text = await self._post(body)
+        status, headers, data = await self._post(body)
         if status == 200:
-            return _reply(text)
-        code, param, message = _error(text)
-        if code in ITEM_ERRORS:
-            return Reply("", finish=ITEM_ERRORS[code])
-        if status == 400 and code in UNSUPPORTED and param in body and param not in self.rejected:
+            return _reply(data)
+        code, param, message = _error(data)
+        fault = Fault(status, code, param, message, headers.get("Retry-After"))
+        try:
+            return settle(fault, body.keys() - {"model", "messages"}, self._key())
+        except Rejected:
             self.rejected.add(param)
-            return await self.complete(request)
-        quota = code in ("insufficient_quota", "billing_hard_limit_reached")
-        raise CallFailed(
-            "quota" if quota else str(status),
-            message,
-            retry=not quota and (status in (408, 409, 429) or status >= 500),
-            after=seconds(headers.get("Retry-After")),
-            closes=quota or status in (401, 403, 404),
-        )
+            raise
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], str]:
+    async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
         import aiohttp
 
         if self._session is None:
@@ -127,10 +119,10 @@ class OpenAICompatible(Model):
                 timeout=aiohttp.ClientTimeout(total=self.timeout),
                 headers=self._headers(),
             )
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        data = json.dumps(body).encode()
         try:
             async with self._session.post(self.url, data=data) as response:
-                return response.status, response.headers, await response.text()
+                return response.status, response.headers, await response.read()
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer in {self.timeout:g} s", retry=True) from error
         except aiohttp.ClientError as error:
@@ -139,8 +131,11 @@ class OpenAICompatible(Model):
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
         if self.api_key_env:
-            headers["Authorization"] = f"Bearer {os.environ.get(self.api_key_env, '')}"
+            headers["Authorization"] = f"Bearer {self._key()}"
         return headers
+
+    def _key(self) -> str:
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
 
     async def close(self) -> None:
         if self._session is not None:
@@ -148,9 +143,9 @@ class OpenAICompatible(Model):
             self._session = None
 
 
-def _reply(text: str) -> Reply:
+def _reply(data: bytes) -> Reply:
     try:
-        body = json.loads(text)
+        body = json.loads(data)
         choice = body["choices"][0]
         message = choice["message"]
         usage = body.get("usage") or {}
@@ -160,18 +155,23 @@ def _reply(text: str) -> Reply:
             finish=choice.get("finish_reason") or "stop",
             refusal=message.get("refusal") or "",
             model=body.get("model") or "",
-            tokens_in=usage.get("prompt_tokens") or 0,
-            tokens_out=usage.get("completion_tokens") or 0,
-            tokens_cached=details.get("cached_tokens") or 0,
+            tokens_in=_count(usage.get("prompt_tokens")),
+            tokens_out=_count(usage.get("completion_tokens")),
+            tokens_cached=_count(details.get("cached_tokens")),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise CallFailed("malformed", "not a Chat Completions answer", retry=True) from error
 
 
-def _error(text: str) -> tuple[str, str, str]:
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _error(data: bytes) -> tuple[str, str, str]:
     """(code, param, message) of an error body; empty where it does not say."""
+    text = data.decode("utf-8", "replace")
     try:
         error = json.loads(text)["error"]
-        return str(error.get("code")), str(error.get("param")), str(error.get("message"))[:300]
+        return str(error.get("code")), str(error.get("param")), str(error.get("message"))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return "", "", text[:300]
+        return "", "", text

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from judgelab import resources
-from judgelab.models.base import Model
 from judgelab.tracking.folder import RunFolder
 
 # The only metrics at the top level, beside coverage and cost_usd: shown name -> scorecard's name.
@@ -121,8 +120,8 @@ def is_llm(node: Any) -> bool:
         return False
     if "_target_" in node:
         target = resources.python_object(node["_target_"], "_target_")
-        if isinstance(target, type) and issubclass(target, Model):
-            return bool(target.llm)
+        if getattr(target, "llm", False) is True:  # as a judge's or a model's class says
+            return True
     return any(is_llm(item) for item in node.values())
 
 

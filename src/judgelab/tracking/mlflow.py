@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ WITHOUT_TEXTS = (
     "confusion.svg",
 )
 MINE = "mlflow.json"
+UNREACHABLE = re.compile("Failed to establish a new connection|Failed to resolve|timed out")
 
 
 class TrackingError(IncompleteError):
@@ -66,6 +68,11 @@ class MLflowTracking:
         wanted = str(texts).lower()
         if wanted not in TEXTS:
             raise ConfigError(f"tracking.texts={texts}: allowed are {', '.join(TEXTS)}.")
+        if uri and shown(uri) != uri:
+            raise ConfigError(
+                "tracking.uri holds a user or a password, and every run folder keeps its config. "
+                "Give them as MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+            )
         self.uri = uri
         self.experiment = experiment
         self.texts = TEXTS[wanted]
@@ -90,7 +97,7 @@ class MLflowTracking:
             texts = local if self.texts is None else self.texts
             if self.texts is None and not local:
                 print(
-                    f"judgelab: texts of items stay out of {store.shown_uri} (not on this "
+                    f"note texts of items stay out of {store.shown_uri} (not on this "
                     "machine); tracking.texts=true sends them",
                     file=sys.stderr,
                 )
@@ -171,7 +178,9 @@ class _Projecting:
         test = record["part"] == "test"
         if parent is None and record["sweep"]:
             parent = self.store.find("judgelab.sweep", record["sweep"])
-        tags = facts.tags(folder) | {"mlflow.note.content": pages.run_note(folder)}
+        made = self._pages(folder) if self.texts and (not test or self.tests) else {}
+        note = pages.run_note(folder, "disagreements.md" in made)
+        tags = facts.tags(folder) | {"mlflow.note.content": note}
         if parent is not None:
             tags["mlflow.parentRunId"] = parent.info.run_id
         if (folder.path / "rubric.md").is_file():
@@ -185,14 +194,17 @@ class _Projecting:
         )
         self.store.dataset(run, record, str(folder.config["dataset"]["path"]), record["part"])
         self.store.files(run, self._files(folder))
-        if self.texts and (not test or self.tests):
-            made = {
-                "disagreements.md": pages.disagreements(folder, self.dataset),
-                "prompt.md": pages.prompt(folder, self.dataset),
-            }
-            self.store.texts(run, {name: text for name, text in made.items() if text})
+        self.store.texts(run, made)
         self.store.end(run, done=folder.complete, at=max(at, began))
         return str(run.info.run_id)
+
+    def _pages(self, folder: RunFolder) -> dict[str, str]:
+        """The pages that show texts of items."""
+        made = {
+            "disagreements.md": pages.disagreements(folder, self.dataset),
+            "prompt.md": pages.prompt(folder, self.dataset),
+        }
+        return {name: text for name, text in made.items() if text}
 
     def _files(self, folder: RunFolder) -> Iterator[Path]:
         """The files of a run folder that may go there."""
@@ -215,6 +227,7 @@ class _Projecting:
         self.store.dataset(run, record, path, record["part"])
         pictures.leaderboard(sweep.folder, sweep.ranked)
         self.store.files(run, _visible(sweep.folder))
+        self.store.texts(run, {"leaderboard.csv": pages.leaderboard_csv(sweep.ranked)})
         self.store.end(run, done=sweep.done, at=at)
 
     def _links(self, folders: Sequence[RunFolder]) -> dict[str, str]:
@@ -245,10 +258,12 @@ def _guarded(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, RequestException, OSError) as error:
-        reason = " ".join(str(error).split())
+    except (MlflowException, SQLAlchemyError, RequestException, ImportError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        if UNREACHABLE.search(str(error)):
+            reason = "no server answers there"
         raise TrackingError(
-            f"could not be written at {shown(uri)}: {reason[:300]}. Nothing is lost: the run "
+            f"could not be written at {shown(uri)}: {reason}. Nothing is lost: the run "
             "folders are whole. The same command again shows them in MLflow without judging anew; "
             "tracking.uri=... names another store, tracking=none leaves it out."
         ) from error

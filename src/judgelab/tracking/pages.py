@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +21,9 @@ from judgelab.tracking.folder import RunFolder
 from judgelab.types import Example, sha256
 
 LONGEST_NOTE = 5000  # characters; what every MLflow server takes in a tag
-LONGEST_TEXT = 6000  # characters of an input or output on a page
+LONGEST_TEXT = 3000  # characters of an input or output on a page
+WIDTH = 110  # columns of a text on a page: MLflow's viewer does not wrap code
+EXPLORATORY = "Exploratory: few labels, each judged once out of fold; no held-out claim."
 COLUMNS = {
     "kappa": "kappa",
     "agreement": "agreement",
@@ -43,21 +48,21 @@ def sweep_note(
     return "\n\n".join([around[0], leaderboard(ranked, links, room), *around[1:]])[:LONGEST_NOTE]
 
 
-def run_note(folder: RunFolder) -> str:
+def run_note(folder: RunFolder, with_disagreements: bool) -> str:
     """The description of a run: what it is, what it says, how to repeat it."""
-    record = folder.record
-    lines = [
-        f"**{_cell(record['name'])}** on {record['part']} of {_cell(record['dataset']['name'])}"
-    ]
-    if folder.complete:
-        card = folder.scores
-        shown = (f"{heading} {in_words(card, key)}" for key, heading in COLUMNS.items())
+    record, card = folder.record, folder.scores
+    where = f"**{_cell(record['name'])}** on {record['part']} of {_cell(record['dataset']['name'])}"
+    lines = [f"{where}: {card['look']}" if card.get("look") else where]
+    if card:
+        level = f"intervals at {100 * card['metrics']['agreement']['level']:.3g}%"
+        shown = ", ".join(f"{heading} {in_words(card, key)}" for key, heading in COLUMNS.items())
+        lines.append(f"{shown} ({card['n']} items; positive class: fail; {level})")
         counts = card["confusion"]
-        lines.append(f"{', '.join(shown)} (positive class: fail; {card['n']} items)")
-        lines.append(
-            f"{counts['fn']} missed failures, {counts['fp']} false alarms: "
-            "`disagreements.md` among the artifacts holds both critiques."
-        )
+        wrong = f"{counts['fn']} missed failures, {counts['fp']} false alarms"
+        more = ": `disagreements.md` among the artifacts holds both critiques"
+        lines.append(f"{wrong}{more if with_disagreements else ''}.")
+        if record["mode"] == "cv":
+            lines.append(EXPLORATORY)
     else:
         lines.append(f"Incomplete: {record['incomplete_because'] or 'calls are missing'}.")
     lines.append(f"From its record, without a call: `judgelab rerun {folder.id[:8]}`")
@@ -72,24 +77,40 @@ def best_of(ranked: Sequence[RunFolder]) -> RunFolder | None:
 
 def leaderboard(ranked: Sequence[RunFolder], links: Mapping[str, str], room: int) -> str:
     """A Markdown table of at most `room` characters, best first; baselines are in italics."""
-    rows = ["| variant | " + " | ".join(COLUMNS.values()) + " | coverage | USD |"]
-    rows.append("| :-- | " + " | ".join("--:" for _ in range(len(COLUMNS) + 2)) + " |")
+    paid = any(folder.record["calls"]["cost_usd"] for folder in ranked)
+    heads = ["variant", *COLUMNS.values(), "coverage", *(["USD"] if paid else [])]
+    rows = [_table_row(heads), _table_row([":--"] * len(heads))]
     for folder in ranked:
         record = folder.record
         name = _cell(record["name"])
         name = f"[{name}]({links[folder.id]})" if folder.id in links else name
         name = f"*{name}* (baseline)" if record["baseline"] else name
         if not folder.complete:
-            rows.append(f"| {name} | incomplete |" + " |" * (len(COLUMNS) + 1))
+            rows.append(_table_row([name, "incomplete", *[""] * (len(heads) - 2)]))
             continue
         card = folder.scores
-        cells = [in_words(card, key) for key in COLUMNS]
-        cells += [f"{card['coverage']:.0%}", f"{record['calls']['cost_usd']:.4f}"]
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+        cells = [name, *(in_words(card, key) for key in COLUMNS), f"{card['coverage']:.0%}"]
+        rows.append(_table_row(cells + [f"{record['calls']['cost_usd']:.4f}"] * paid))
     fits = [n for n in range(2, len(rows) + 1) if len("\n".join(rows[:n])) < room - 40]
     shown = fits[-1] if fits else 2
     left = f"\n\n... and {len(rows) - shown} more" if shown < len(rows) else ""
     return "\n".join(rows[:shown]) + left
+
+
+def leaderboard_csv(ranked: Sequence[RunFolder]) -> str:
+    """The leaderboard as CSV: a row a run, best first, every metric with its bounds."""
+    names = list(next((f.scores["metrics"] for f in ranked if f.complete), {}))
+    heads = ["variant", "baseline", "run", "n", "coverage", "cost_usd"]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(heads + [f"{name}{part}" for name in names for part in ("", "_lo", "_hi")])
+    for folder in ranked:
+        record, card = folder.record, folder.scores
+        about = [record["name"], record["baseline"], folder.id]
+        about += [card.get("n"), card.get("coverage"), record["calls"]["cost_usd"]]
+        metrics = [card["metrics"][name] for name in names] if card else []
+        writer.writerow(about + [m[part] for m in metrics for part in ("value", "lo", "hi")])
+    return file.getvalue()
 
 
 def disagreements(folder: RunFolder, dataset: Dataset) -> str | None:
@@ -149,6 +170,10 @@ def fenced(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
+def _table_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def _headline(ranked: Sequence[RunFolder], best: RunFolder | None) -> Iterator[str]:
     if best is None:
         yield "No variant is complete yet."
@@ -167,7 +192,7 @@ def _claims(best: RunFolder | None) -> Iterator[str]:
     if best is None:
         return
     if best.record["mode"] == "cv":
-        yield "Exploratory: few labels, each judged once out of fold; no held-out claim."
+        yield EXPLORATORY
         return
     yield (
         "Chosen on dev, so the best of many looks better than it is. A look at unseen items: "
@@ -177,32 +202,24 @@ def _claims(best: RunFolder | None) -> Iterator[str]:
 
 def _disagreement(example: Example, critique: str) -> str:
     item = example.interaction
-    texts = {"input": item.input, "output": item.output}
-    folded = (
-        f"<details><summary>{name}</summary>\n\n{fenced(_short(text))}\n\n</details>"
-        for name, text in texts.items()
-    )
+    other = "pass" if example.label == "fail" else "fail"
     return "\n\n".join(
         [
-            f"### {item.id}",
-            f"**Expert: {example.label}.**",
-            *_quoted([example.critique or "(no critique)"]),
-            f"**Judge: {'pass' if example.label == 'fail' else 'fail'}.**",
-            *_quoted([critique or "(no critique)"]),
-            *folded,
+            f"### {_cell(item.id)}",
+            f"**Expert: {example.label}.** {_cell(example.critique) or '(no critique)'}",
+            f"**Judge: {other}.** {_cell(critique) or '(no critique)'}",
+            f"Input:\n\n{fenced(_folded(item.input))}",
+            f"Output:\n\n{fenced(_folded(item.output))}",
         ]
     )
 
 
-def _quoted(texts: Iterable[str]) -> Iterator[str]:
-    for text in texts:
-        yield "\n".join(f"> {line}" for line in text.splitlines())
-
-
-def _short(text: str) -> str:
-    if len(text) <= LONGEST_TEXT:
-        return text
-    return f"{text[:LONGEST_TEXT]}\n... {len(text) - LONGEST_TEXT:,} characters more"
+def _folded(text: str) -> str:
+    """The text in lines of at most WIDTH columns, cut where it is very long."""
+    left = len(text) - LONGEST_TEXT
+    lines = text[:LONGEST_TEXT].splitlines()
+    wrapped = (textwrap.fill(line, WIDTH, replace_whitespace=False) for line in lines)
+    return "\n".join(wrapped) + (f"\n... {left:,} characters more" if left > 0 else "")
 
 
 def _cell(text: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DPI = 130
 LONGEST_NAME = 44
+MISTAKES = {(1, 0): "missed failures", (0, 1): "false alarms"}  # by (column, row)
 SHOWN = 40  # rows of a leaderboard that a picture has room for
 
 
@@ -52,7 +53,7 @@ def _confusion(card: Mapping[str, Any], record: Mapping[str, Any]) -> Figure:
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     for y, row in enumerate(rows):
         for x, count in enumerate(row):
-            _cell(axes, x, y, count, shares[y][x])
+            _cell(axes, (x, y), count, shares[y][x], MISTAKES.get((x, y), ""))
     axes.set_xticks(range(len(columns)), columns)
     totals = [sum(row) for row in rows]
     axes.set_yticks([0, 1], [f"fail\n({totals[0]})", f"pass\n({totals[1]})"])
@@ -66,13 +67,15 @@ def _confusion(card: Mapping[str, Any], record: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _cell(axes: Axes, x: int, y: int, count: int, share: float) -> None:
+def _cell(axes: Axes, at: tuple[int, int], count: int, share: float, mistake: str) -> None:
     """The count, and its share of the expert's row; right verdicts are in bold."""
+    x, y = at
     colour = "white" if share > 0.55 else "black"
     weight = "bold" if x == y else "normal"
     axes.text(x, y - 0.08, str(count), ha="center", va="center", color=colour, fontsize=16,
               fontweight=weight)  # fmt: skip
-    axes.text(x, y + 0.2, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=9)
+    about = f"{share:.0%}\n{mistake}" if mistake else f"{share:.0%}"
+    axes.text(x, y + 0.1, about, ha="center", va="top", color=colour, fontsize=9)
 
 
 def _frame(axes: Axes) -> None:
@@ -110,7 +113,11 @@ def _leaderboard(folders: Sequence[RunFolder], complete: int) -> Figure:
     axes.set_xlabel(f"kappa, {level:.0%} interval (0: chance). Open squares: baselines")
     record = folders[0].record
     more = f" (the first {len(folders)} of {complete})" if complete > len(folders) else ""
-    axes.set_title(f"{record['dataset']['name']}, {record['part']}{more}", fontsize=10, loc="left")
+    axes.set_title(
+        f"{record['dataset']['name']}, {record['part']}: {folders[0].scores['n']} items{more}",
+        fontsize=10,
+        loc="left",
+    )
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)

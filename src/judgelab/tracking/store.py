@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from judgelab import resources
 from judgelab.errors import ConfigError
@@ -29,11 +30,11 @@ ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 DIGEST = 16  # hex digits of the dataset's hash
 BATCH = 100  # params, tags and metrics that one request surely takes
-LOOPBACK = ("localhost", "::1")
 
 
 def locate(uri: str | None) -> tuple[str, bool]:
@@ -45,9 +46,7 @@ def locate(uri: str | None) -> tuple[str, bool]:
     if not chosen:
         return f"sqlite:///{database()}", True
     parts = urlsplit(chosen)
-    host = parts.hostname or ""
-    on_disk = parts.scheme in ("sqlite", "file", "")
-    return chosen, on_disk or host in LOOPBACK or host.startswith("127.")
+    return chosen, parts.scheme in ("sqlite", "file") or _is_loopback(parts.hostname or "")
 
 
 def shown(uri: str) -> str:
@@ -64,7 +63,7 @@ def prepare(uri: str) -> None:
         os.environ.setdefault(name, value)
     if root := _sqlite_artifacts(uri):
         # Else MLflow makes an empty ./mlruns for its Default experiment.
-        os.environ.setdefault("_MLFLOW_SERVER_ARTIFACT_ROOT", root.as_uri())
+        os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = root.as_uri()
     import mlflow  # noqa: F401 - configures its logging, which is then turned down
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -221,14 +220,30 @@ def _experiment(client: MlflowClient, name: str, root: Path | None) -> str:
             f"(mlflow experiments restore -x {known.experiment_id}), or choose another name with "
             "tracking.experiment=NAME."
         )
+    place = root / (re.sub(r"[^\w.-]+", "-", name).strip(".-") or "experiment") if root else None
     if known is not None:
+        _check_moved(known.artifact_location, place)
         id_, tags = known.experiment_id, known.tags
     else:
-        folder = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "experiment"
-        id_ = client.create_experiment(name, (root / folder).as_uri() if root else None)
+        id_ = client.create_experiment(name, place.as_uri() if place else None)
         tags = {}
     _describe(client, str(id_), tags)
     return str(id_)
+
+
+def _check_moved(location: str, place: Path | None) -> None:
+    """Artifacts of a lab that was moved or copied would go to the old lab: MLflow keeps paths."""
+    if place is None or urlsplit(location).scheme not in ("", "file"):
+        return
+    there = Path(unquote(urlsplit(location).path))
+    made_by_us = there.parts[-2:] == place.parts[-2:]
+    if made_by_us and there.resolve() != place.resolve():
+        db = place.parents[1] / "mlflow.db"
+        raise ConfigError(
+            f"{db} was made in another folder ({there.parents[1]}), and MLflow would keep writing "
+            "artifacts there. It only shows the run folders: move it away, and the same commands "
+            "make it anew without judging again. tracking.uri=... names another store."
+        )
 
 
 def _describe(client: MlflowClient, id_: str, tags: Mapping[str, str]) -> None:
@@ -248,6 +263,13 @@ def _sqlite_artifacts(uri: str) -> Path | None:
     if not uri.startswith("sqlite:///"):
         return None
     return artifacts(Path(uri.removeprefix("sqlite:///")).absolute())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _quotable(text: str) -> str:

@@ -42,17 +42,20 @@ def serve(port: int, host: str) -> None:
             )
         )
     _check_free(host, port)
+    try:
+        _run(db, host, port)
+    except KeyboardInterrupt:
+        print("\nMLflow is stopped; the runs stay in mlflow.db.", file=sys.stderr)
+
+
+def _run(db: Path, host: str, port: int) -> None:
     base = f"http://{_spoken(host)}:{port}/"
     with tempfile.TemporaryFile("w+") as log, _server(db, host, port, log) as server:
         print(f"MLflow is starting on {db} ...", file=sys.stderr, flush=True)
         _wait(server, base, log)
         print(f"{base}{_opening(db)}", flush=True)
         print("Ctrl-C ends it.", file=sys.stderr, flush=True)
-        try:
-            server.wait()
-        except KeyboardInterrupt:
-            print("\nMLflow is stopped; the runs stay in mlflow.db.", file=sys.stderr)
-            return
+        server.wait()
         raise UserError(f"MLflow's server ended by itself:\n{_tail(log)}")
 
 

@@ -10,9 +10,10 @@ VIEW_KEY = f"mlflow.sharedViewState.{SHARE}"
 _NAME = "attributes.`Run Name`"
 _METRICS = ("kappa", "agreement", "precision", "recall", "recall_pass", "coverage", "cost_usd")
 _PARAMS = ("split", "judge", "demos", "demos.k", "judge.reasoning", "judge.rubric", "model.name")
+_TAGS = ("baseline", "llm", "reliability")
 _COLUMNS = [
     *(f"metrics.`{name}`" for name in _METRICS),
-    "tags.`reliability`",
+    *(f"tags.`{name}`" for name in _TAGS),
     *(f"params.`{name}`" for name in _PARAMS),
 ]
 # What the UI itself keeps for a shared view; it ignores what it does not know.
