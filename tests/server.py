@@ -123,7 +123,7 @@ class ChatServer:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         with self._lock:
             number = len(self.seen)
-            self.seen.append(Seen(time.monotonic(), body, dict(handler.headers.items())))
+            self.seen.append(Seen(time.monotonic(), body, _lower(handler.headers)))
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -171,3 +171,7 @@ def _error(fault: Fault) -> bytes:
         return fault.data
     error = {"message": fault.message, "type": "x", "param": fault.param, "code": fault.code}
     return json.dumps({"error": error}).encode()
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in headers.items()}

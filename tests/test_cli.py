@@ -94,8 +94,8 @@ MISTAKES = {
         r"v\.jsonl: there is no such file",
     ),
     "code that is not there": (
-        ("run", "judge=assertion", "judge.check=my_checks.short"),
-        r"judge\.check: cannot import 'my_checks\.short'.*modules in the lab",
+        ("run", "judge=assertion", "judge.check=not_there.short"),
+        r"judge\.check: cannot import 'not_there\.short'.*modules in the lab",
     ),
     "a key that is not set": (("run", "model=openai"), "OPENAI_API_KEY"),
 }
@@ -236,6 +236,22 @@ def test_a_next_step_ends_a_run(sampled):
         f"again, from its record: judgelab rerun {name[:8]}",
     ]
     assert re.search(r"^next .*highest kappa", sampled.sweep.err, re.MULTILINE)
+
+
+def test_texts_in_brackets_are_texts_and_no_markup(lab):
+    data = [row | {"id": f"[/{row['id']}]"} for row in rows(30)]
+    write_rows(lab.folder / "data.jsonl", data)
+    own = (OWN[0], "dataset.name='[b]own'", *OWN[2:])
+    done = lab("run", *own, "judge=classifier")
+    assert done.code == 0, done.err
+    assert done.out.startswith("[b]own, dev")
+    assert "[b]own" in lab("data", "split", *own).out
+    assert lab("data", "check", *own).code == 0
+    flipped = {"pass": "fail", "fail": "pass"}
+    write_rows(lab.folder / "data.jsonl", [row | {"label": flipped[row["label"]]} for row in data])
+    again = lab("rerun", "latest")
+    assert again.code == 1
+    assert re.search(r"^\[/item-\d+\] \(repeat 0\): ", again.out, re.MULTILINE)
 
 
 def test_json_of_a_run_and_a_sweep(sampled):
@@ -412,7 +428,8 @@ def test_stopped_half_way_nothing_answered_is_lost(lab, number, code):
     write_rows(lab.folder / "data.jsonl", rows(40))
     held = Held(25)
     with endpoint(held) as model:
-        words = ["run", "-m", "demos.k=1,2", "model.concurrency=4", *model.overrides, *OWN]
+        axes = ["demos.k=1,2", "baselines=[]", "model.concurrency=4"]
+        words = ["run", "-m", *axes, *model.overrides, *OWN]
         # Where the tests run in the background SIGINT is ignored, and children inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         started = subprocess.Popen(

@@ -189,7 +189,8 @@ def test_a_changed_label_is_a_difference_in_scores_alone(lab):
     write_rows(lab.folder / "data.jsonl", data)
     done = lab("rerun", folder.id)
     assert done.code == 1
-    assert re.search(r"^agreement: [\d.]+ -> [\d.]+$", done.out, re.MULTILINE)
+    shown = r"[\d.]+ \[[\d.]+, [\d.]+\]"
+    assert re.search(rf"^agreement: {shown} -> {shown}$", done.out, re.MULTILINE)
     assert re.search(r"^confusion: \{.*\} -> \{.*\}$", done.out, re.MULTILINE)
     assert judged not in done.out, "no verdict flipped"
     assert re.search(r"0 of 40 verdicts flipped and \d+ scores differ", done.message)

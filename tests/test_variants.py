@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from judgelab import config as configs
-from judgelab import sweep
+from judgelab import sweep, variants
 from labs import Lab
 
 HTTP = ["model=openai_compatible", "model.name=m", "model.base_url=http://127.0.0.1:1/v1"]
@@ -26,9 +26,13 @@ def names(*overrides: str) -> list[str]:
     return [variant.name for variant in plan(*overrides, "baselines=[]").variants]
 
 
+def one(*overrides: str) -> variants.Variant:
+    with configs.hydra():
+        return variants.single(configs.compose(overrides))
+
+
 def identity(*overrides: str) -> str:
-    (variant,) = plan(*overrides).variants
-    return variant.id
+    return one(*overrides).id
 
 
 def test_equal_variants_run_once_and_it_is_said():
@@ -117,10 +121,10 @@ def test_a_moved_server_is_the_same_judge_where_its_endpoint_has_a_name():
 
 
 def test_unused_keys_are_dropped_from_what_is_kept():
-    (variant,) = plan("demos=nearest", "demos.seed=3", "model.temperature=0.7").variants
+    variant = one("demos=nearest", "demos.seed=3", "model.temperature=0.7")
     assert set(variant.judge["demos"]) == {"_target_", "k", "show"}
     assert set(variant.judge["model"]) == {"_target_", "name"}
-    (constant,) = plan("judge=constant").variants
+    constant = one("judge=constant")
     assert set(constant.judge) == {"_target_", "verdict"}
     assert constant.config["judge"] == constant.judge
 
@@ -143,10 +147,9 @@ def test_names_say_what_varies_and_no_more():
 
 
 def test_the_variant_of_a_single_run_is_named_by_what_people_vary_most():
-    (one,) = sweep.plan(["demos=nearest", "judge.reasoning=cot"], multirun=False).variants
-    assert one.name == "nearest k=4 · cot · neighbours"
-    (constant,) = sweep.plan(["judge=always_pass"], multirun=False).variants
-    assert constant.name == "always_pass"
+    (single,) = sweep.plan(["demos=nearest", "judge.reasoning=cot"], multirun=False).variants
+    assert single.name == "nearest k=4 · cot · neighbours"
+    assert one("judge=always_pass").name == "always_pass"
 
 
 def test_axes_of_a_variant_are_those_it_uses():
@@ -187,7 +190,7 @@ def test_a_prompted_baseline_has_the_model_and_demos_of_the_command(lab):
 
 def test_what_a_rerun_needs_is_kept_whole_and_nothing_secret(monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-123")
-    (variant,) = plan(*HTTP, "model.api_key_env=MY_KEY", "limit=5", "seed=3").variants
+    variant = one(*HTTP, "model.api_key_env=MY_KEY", "limit=5", "seed=3")
     kept = variant.config
     assert kept["judge"]["model"]["api_key_env"] == "MY_KEY"
     assert "sk-123" not in str(kept)

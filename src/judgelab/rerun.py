@@ -180,4 +180,11 @@ def _compare_scores(result: Rerun, before: dict[str, Any], after: dict[str, Any]
     for name in sorted(before["metrics"].keys() | after["metrics"].keys()):
         was, now = before["metrics"].get(name), after["metrics"].get(name)
         if was != now:
-            result.scores.append((name, was and was["value"], now and now["value"]))
+            result.scores.append((name, _shown(was), _shown(now)))
+
+
+def _shown(metric: dict[str, Any] | None) -> Any:
+    """The value, with its interval: of two that differ it may be the interval alone."""
+    if not metric or metric["lo"] is None:
+        return metric and metric["value"]
+    return f"{metric['value']} [{metric['lo']}, {metric['hi']}]"

@@ -42,14 +42,9 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:
                 f"{key} has several values ({', '.join(axes[key])}): that is a sweep, add -m. "
                 f"For one value with commas in it, quote it."
             )
-        # An override on the command line replaces the recipe's axis of the same name.
-        given = {o.split("=")[0].lstrip("+") for o in fixed}
-        # A key of the judge, its demos or its model may need the choice that an axis makes.
-        rest = [override for override in fixed if configs.axis_root(override) not in configs.AXES]
-        recipe = configs.axes_of(configs.compose(rest, lenient=True))
-        axes = {key: choice for key, choice in recipe.items() if key not in given} | axes
+        axes = _recipe_axes(fixed) | axes
         if not axes:
-            return Plan([variants.single(fixed)])
+            return Plan([variants.single(configs.compose(fixed))])
         found, equal = variants.sweep(fixed, axes)
         roots = {configs.axis_root(key) for key in axes}
         common = [override for override in fixed if configs.axis_root(override) not in roots]
@@ -62,6 +57,17 @@ def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:
                 known[one.id] = one.name
                 base.append(one)
         return Plan(found + base, equal, axes)
+
+
+def _recipe_axes(fixed: Sequence[str]) -> dict[str, list[str]]:
+    """The axes of the recipe; an override on the command line replaces that of the same name."""
+    if not any(configs.axis_root(override) in ("experiment", "axes") for override in fixed):
+        return {}
+    given = {override.split("=")[0].lstrip("+") for override in fixed}
+    # A key of the judge, its demos or its model may need the choice that an axis makes.
+    rest = [override for override in fixed if configs.axis_root(override) not in configs.AXES]
+    recipe = configs.axes_of(configs.compose(rest, lenient=True))
+    return {key: choice for key, choice in recipe.items() if key not in given}
 
 
 async def run_all(

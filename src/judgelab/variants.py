@@ -36,9 +36,8 @@ class Variant:
         return configs.variant_id(self.judge)
 
 
-def single(overrides: Sequence[str]) -> Variant:
+def single(composed: configs.Composed) -> Variant:
     """The variant of one config, named by what people vary most."""
-    composed = configs.compose(overrides)
     node = configs.variant_of(configs.resolved(composed.config.judge))
     return Variant(_name(composed, node, DEFAULT_AXES), node, _whole(composed, node), {})
 

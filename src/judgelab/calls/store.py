@@ -36,19 +36,21 @@ class CallStore:
         self._one_at_a_time = asyncio.Lock()
 
     def _open(self, path: Path) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, "
-            "url TEXT NOT NULL, model TEXT NOT NULL, reply TEXT NOT NULL, "
-            "at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
-        )
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA_VERSION):
             raise UserError(
                 f"{path} has schema version {version}; this judgelab reads {SCHEMA_VERSION}. "
                 "Update judgelab, or set JUDGELAB_HOME to another lab."
             )
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        if version == SCHEMA_VERSION:
+            return
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, "
+            "url TEXT NOT NULL, model TEXT NOT NULL, reply TEXT NOT NULL, "
+            "at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
+        )
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def get(self, request: Request) -> Reply | None:

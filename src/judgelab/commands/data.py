@@ -41,7 +41,9 @@ def split(overrides: Sequence[str]) -> None:
     """What each part holds, by label and by dimension."""
     dataset, config = _load(overrides)
     made = make_split(dataset, config, resources.lab() / "splits")
-    table = Table(title=f"split {config.name} ({made.mode})", title_justify="left", box=None)
+    table = Table(
+        title=escape(f"split {config.name} ({made.mode})"), title_justify="left", box=None
+    )
     parts = made.counts()
     table.add_column("")
     for part in parts:

@@ -48,7 +48,7 @@ def next_steps(lines: Iterable[str]) -> None:
 
 def leaderboard(folders: Sequence[RunFolder], title: str) -> None:
     """One row a run; intervals at 95 %, the positive class is fail."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
     table.add_column("variant", overflow="fold", max_width=34)
     table.add_column("n", justify="right")
     for _, heading in SHOWN:
@@ -82,7 +82,9 @@ def _row(folder: RunFolder) -> list[str]:
 
 def scorecards(cards: Sequence[Mapping[str, Any]], title: str) -> None:
     """One row a judge, for scorecards that have no run."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(
+        title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in ("judge", "n", "tp", "fn", "fp", "tn", "none"):
         width = 16 if heading == "judge" else None
         justify: Literal["left", "right"] = "left" if heading == "judge" else "right"

@@ -42,6 +42,10 @@ class SplitConfig:
     looks: int = 3
 
     def __post_init__(self) -> None:
+        if not self.name or set(self.name) & set("/\\") or self.name.startswith("."):
+            raise ConfigError(
+                f"split.name={self.name}: it names a file in splits/: no slashes, no dot first."
+            )
         if self.mode not in ("auto", "cv", "holdout"):
             raise ConfigError(f"split.mode={self.mode}: allowed are auto, cv, holdout.")
         if self.same_input not in ("together", "apart"):

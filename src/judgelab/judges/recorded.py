@@ -25,7 +25,7 @@ class RecordedJudge(Judge):
         self.repeats = 1 + max(repeat for _, repeat in self.verdicts)
 
     def texts(self) -> dict[str, str]:
-        return {f"verdicts{self.path.suffix}": self.path.read_text(encoding="utf-8-sig")}
+        return {f"recorded{self.path.suffix}": self.path.read_text(encoding="utf-8-sig")}
 
     async def judge(
         self, interactions: Iterable[Interaction], repeat: int
