@@ -39,6 +39,7 @@ COMMON = {
     "model": {
         *("name", "base_url", "temperature", "max_tokens", "reasoning_effort"),
         *("concurrency", "timeout", "retries", "price"),
+        *("requests_per_minute", "tokens_per_minute", "context_window"),
     },
 }
 # The option of a group that means "no such part" builds nothing.
