@@ -73,13 +73,16 @@ class LiteLLM(EndpointModel):
             return Reply("", finish="content_filter")
         except litellm.ContextWindowExceededError:
             return Reply("", finish="too_long")
-        except Exception as error:
-            try:
-                return _settled(error, parameters.keys(), list(self.secrets()))
-            except Rejected as rejected:
-                self.leave_out(rejected)
-                raise
-        return _reply(answer)
+        except Exception as failure:
+            error = failure
+        else:
+            return _reply(answer)
+        # Outside of the handler: no traceback of ours shows litellm's words, or a key in them.
+        try:
+            return _settled(error, parameters.keys(), list(self.secrets()))
+        except Rejected as rejected:
+            self.leave_out(rejected)
+            raise
 
 
 def _settled(error: Exception, optional: Collection[str], secrets: Collection[str]) -> Reply:
@@ -91,9 +94,9 @@ def _settled(error: Exception, optional: Collection[str], secrets: Collection[st
     text = str(error)
     # A key that is nowhere set comes as a server's error, before anything is sent.
     if "missing credentials" in text.casefold():
-        raise CallFailed(str(status), blot(text, secrets)[:300], closes=True) from None
+        raise CallFailed(str(status), blot(text, secrets)[:300], closes=True)
     if not status:
-        raise CallFailed(type(error).__name__, blot(text, secrets)[:300], retry=True) from None
+        raise CallFailed(type(error).__name__, blot(text, secrets)[:300], retry=True)
     return settle(
         Fault(
             status,

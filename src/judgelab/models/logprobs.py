@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from judgelab.models.base import Reply
-from judgelab.parsing import parse
+from judgelab.parsing import after_thoughts, parse
 
 # Within a JSON text an inner quotation mark is escaped: no critique can hold a match.
 VERDICT = re.compile(r'(?<!\\)"\s*verdict\s*"\s*:\s*"\s*(pass|fail)\s*"', re.I)
@@ -20,8 +20,9 @@ def confidence(text: str, logprobs: Any) -> float | None:
     `logprobs` is what the endpoint gives for the answer: {content: [{token, logprob, bytes}]}.
     None where the text has no verdict, or its place among the tokens is not certain.
     """
-    found = list(VERDICT.finditer(text))
-    if len(found) != 1 or parse(Reply(text)).label is None:
+    thoughts = len(text) - len(after_thoughts(text))
+    found = list(VERDICT.finditer(text, thoughts))
+    if len(found) != 1 or parse(Reply(text)).label != found[0][1].casefold():
         return None
     try:
         start = len(text[: found[0].start(1)].encode())

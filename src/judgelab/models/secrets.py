@@ -19,8 +19,8 @@ def blot(text: str, secrets: Iterable[str]) -> str:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    yield from (secret, quote(secret), quote(secret, safe=""))
     data = secret.encode("utf-8", "surrogateescape")
+    yield from (secret, quote(data), quote(data, safe=""))
     for encode in (b64encode, urlsafe_b64encode):
         for shift in range(3):  # three bytes are four digits: what stands before shifts them
             digits = encode(bytes(shift) + data).decode()
