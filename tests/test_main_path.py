@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 
 from judgelab import config as configs
 from judgelab import runner, sweep
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.cli import cli
 from judgelab.errors import UserError
 from judgelab.judges.prompted import PromptedJudge

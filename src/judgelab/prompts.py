@@ -69,6 +69,13 @@ class Prompt:
         turns.append({"role": "user", "content": self._turn(interaction)})
         return tuple(turns)
 
+    @cached_property
+    def repair(self) -> str:
+        """What is said where an answer could not be read. Raises ConfigError without that block."""
+        if "repair" not in self._template.blocks:
+            raise ConfigError("judge.repair=true needs a block `repair` in the template, or false.")
+        return self._block("repair", {})
+
     def fields(self, interaction: Interaction) -> dict[str, Any]:
         """What the judge sees of an interaction."""
         shown = {

@@ -80,7 +80,7 @@ class Annotation:
     round: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a judge says of one interaction. `verdict` is None where it abstained, with `reason`."""
 
@@ -90,3 +90,6 @@ class Verdict:
     critique: str = ""
     repeat: int = 0
     confidence: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -91,6 +92,15 @@ class Reply:
             value = getattr(self, name)
             if not value.isascii():
                 object.__setattr__(self, name, unicode_text(value))
+
+    @classmethod
+    def from_json(cls, text: str) -> Reply:
+        """The reply that `json` was made of."""
+        return cls(**json.loads(text))
+
+    @property
+    def json(self) -> str:
+        return json.dumps(self.to_json(), ensure_ascii=False)
 
     def to_json(self) -> dict[str, Any]:
         return {
