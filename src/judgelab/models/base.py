@@ -96,11 +96,13 @@ class Reply:
     @classmethod
     def from_json(cls, text: str) -> Reply:
         """The reply that `json` was made of."""
-        return cls(**json.loads(text))
+        reply = cls(**json.loads(text))
+        reply.__dict__["json"] = text
+        return reply
 
-    @property
+    @cached_property
     def json(self) -> str:
-        return json.dumps(self.to_json(), ensure_ascii=False)
+        return _as_json(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -113,6 +115,9 @@ class Reply:
             "tokens_cached": self.tokens_cached,
             "confidence": self.confidence,
         }
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class CallFailed(Exception):

@@ -103,7 +103,7 @@ class RunFolder:
         self.write(name, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
     def write_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        self.write(name, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        self.write(name, (_as_json(row) + "\n" for row in rows))
 
     def _json(self, name: str) -> dict[str, Any]:
         content = self._read(name, json.loads)
@@ -130,6 +130,9 @@ class RunFolder:
         )
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class Spool:
     """Recorded replies on disk, in a file without a name, until all are there: memory stays flat,
     and in the run folder they stand in the fixed order."""
@@ -147,7 +150,7 @@ class Spool:
 
     def append(self, row: dict[str, Any], /) -> None:
         """Keep a row of replies.jsonl."""
-        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        line = _as_json(row).encode() + b"\n"
         self._file.write(line)
         self._places.append((row["repeat"], row["id"], self._end, len(line)))
         self._end += len(line)
