@@ -467,6 +467,18 @@ def test_a_server_that_echoes_the_key_puts_it_nowhere(
     assert echo[4:-4] not in everything
 
 
+def test_a_key_that_litellm_found_by_itself_is_blotted_out_too(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-77")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("A_KEY", "No")
+    server.faults = lambda number, body: Fault(400, message="No: sk-canary-77. Really.")
+    failed = failure(ask(LiteLLM("openai/m", retries=0)))
+    assert server.seen[0].headers["authorization"] == "Bearer sk-canary-77"
+    assert "No: ***. Really." in failed.detail
+
+
 @both
 def test_no_error_of_transport_holds_the_key(
     make: Make, server: ChatServer, monkeypatch: pytest.MonkeyPatch
@@ -596,8 +608,8 @@ def test_a_cap_is_sent_under_the_name_that_the_endpoint_asks_for(server: ChatSer
     server.faults = faults
     model = _openai(server, max_tokens=9)
     assert len(ask(model, 3)) == 3
-    caps = [b["max_completion_tokens"] for b in server.bodies if "max_tokens" not in b]
-    assert caps == [9] * 3
+    kept = [body for body in server.bodies if "max_tokens" not in body]
+    assert [body["max_completion_tokens"] for body in kept] == [9] * 3
 
 
 def test_a_cap_that_is_taken_under_neither_name_is_left_out(server: ChatServer) -> None:

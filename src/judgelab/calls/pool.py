@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from judgelab.calls.accounts import Accounts
@@ -49,7 +49,7 @@ class Pool:
     _flights: dict[str, _Flight] = field(default_factory=dict)
     _closed: dict[str | tuple[str, str], CallFailed] = field(default_factory=dict)
     _dearer: dict[tuple[str, str], float] = field(default_factory=dict)
-    _models: list[Model] = field(default_factory=list)
+    _senders: dict[Hashable, Model] = field(default_factory=dict)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
     _deadline: asyncio.TimerHandle | None = None
 
@@ -83,7 +83,7 @@ class Pool:
 
     async def ask(self, model: Model, request: Request, accounts: Accounts) -> Reply:
         """The answer to a request. Raises CallFailed where there is none."""
-        if model.local:
+        if model.local or request.too_long:  # neither is sent
             return await model.complete(request)
         flight = self._flights.get(request.key)
         if flight is not None:
@@ -147,8 +147,6 @@ class Pool:
     async def _fly(
         self, flight: _Flight, model: Model, request: Request, accounts: Accounts
     ) -> Reply:
-        if model not in self._models:
-            self._models.append(model)
         claims = self.store.claims if self.store else None
         try:
             while claims and not claims.take(request.key):
@@ -210,7 +208,7 @@ class Pool:
                 self.store.claims.count(sent=1)
             tokens, cost = 0, 0.0
             try:
-                reply = await model.complete(request)
+                reply = await self._senders.setdefault(model.line, model).complete(request)
                 used = tokens = reply.tokens_in + reply.tokens_out
                 cost = model.price.of(reply) if model.price else 0.0
                 self._learn(model, size, tokens, cost)
@@ -286,7 +284,7 @@ class Pool:
         for task in flights:
             task.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-        for model in self._models:
+        for model in self._senders.values():
             await model.close()
         if self.store:
             await self.store.close()

@@ -79,7 +79,7 @@ class PromptedJudge(Judge):
 
     def ask_estimate(self, interaction: Interaction, repeat: int) -> tuple[int, int, int, float]:
         request = self.request(interaction, repeat)
-        if self.model.local or self.calls.pool.has(request):
+        if self.model.local or request.too_long or self.calls.pool.has(request):
             return 0, 0, 0, 0.0
         return 1, *request.estimated_tokens(), estimated_cost(self.model, request)
 

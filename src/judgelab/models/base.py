@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypedDict
@@ -277,6 +277,12 @@ class Model(ABC):
         if window and sum(request.estimated_tokens()) > window:
             return replace(request, parameters={**self.parameters, "context_window": window})
         return request
+
+    @property
+    def line(self) -> Hashable:
+        """Models with the same line are the same to a server: one of them sends for all, over one
+        set of connections, and what it has learnt of the server holds for all."""
+        return id(self)
 
     def response_format(self) -> Mapping[str, Any] | None:
         """What is sent to make the endpoint answer in our format, where it can."""

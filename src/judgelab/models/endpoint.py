@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Unpack
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ class EndpointModel(Model):
     ) -> None:
         _refuse_secrets(base_url)
         super().__init__(name, endpoint=endpoint, parameters=parameters, **common)
+        self.base_url = base_url
         self.api_key_env = api_key_env
         # What the endpoint does not take -> the name it takes it under, or None.
         self.rejected: dict[str, str | None] = {}
@@ -46,6 +47,10 @@ class EndpointModel(Model):
                 f"the environment variable {self.api_key_env} holds no key: there is a line break, "
                 "a control character or a letter beyond ASCII in it. Set it to the key alone."
             )
+
+    @property
+    def line(self) -> Hashable:
+        return (type(self), self.name, self.base_url, self.api_key_env, self.timeout)
 
     @property
     def key(self) -> str:

@@ -14,6 +14,8 @@ from judgelab.models.faults import Fault, settle
 from judgelab.models.retry_after import seconds
 from judgelab.models.secrets import blot
 
+SHORTEST_KEY = 8  # of a variable that only looks like a key
+
 
 class LiteLLM(EndpointModel):
     """`base_url` and `api_key_env` are for endpoints that litellm cannot find by itself.
@@ -37,13 +39,13 @@ class LiteLLM(EndpointModel):
             api_key_env=api_key_env,
             **common,
         )
-        self.base_url = base_url
 
     def secrets(self) -> Iterable[str]:
         """Without `api_key_env` litellm looks for the key itself: any of these may be it."""
         if self.api_key_env:
             return (self.key,)
-        return [value for name, value in os.environ.items() if name.endswith(("_KEY", "_TOKEN"))]
+        named = (v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN")))
+        return [value for value in named if len(value) >= SHORTEST_KEY]
 
     async def complete(self, request: Request) -> Reply:
         if request.too_long:
