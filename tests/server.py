@@ -64,7 +64,7 @@ def content_of(body: Body) -> str:
 
 def by_hash(body: Body) -> str:
     """A verdict that depends on every message, and on nothing else."""
-    digest = hashlib.sha256(json.dumps(body["messages"]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(body["messages"], sort_keys=True).encode()).hexdigest()
     verdict = "fail" if int(digest[0], 16) < 6 else "pass"
     return json.dumps({"critique": f"Because of {digest[:8]}.", "verdict": verdict})
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from judgelab import resources
 from judgelab.errors import ConfigError
-from judgelab.models.base import Message
+from judgelab.models.base import Message, Turn
 from judgelab.types import Example, Interaction, sha256
 
 REASONING = ("none", "critique", "cot")
@@ -65,7 +65,7 @@ class Prompt:
         turns = [self._system]
         for demo in demos:
             turns += self._demo(demo)
-        turns.append({"role": "user", "content": self._turn(interaction)})
+        turns.append(Turn("user", self._turn(interaction)))
         return tuple(turns)
 
     @cached_property
@@ -91,8 +91,8 @@ class Prompt:
         """Its two turns, made once: a judge shows the same few demonstrations again and again."""
         known = self._demos.get(id(demo))
         if known is None:
-            question = {"role": "user", "content": self._turn(demo.interaction)}
-            known = (demo, (question, {"role": "assistant", "content": self._answer(demo)}))
+            question = Turn("user", self._turn(demo.interaction))
+            known = (demo, (question, Turn("assistant", self._answer(demo))))
             self._demos[id(demo)] = known
         return known[1]
 
@@ -123,7 +123,7 @@ class Prompt:
     @cached_property
     def _system(self) -> Message:
         values = {"rubric": self.rubric, "reasoning": self.reasoning}
-        return {"role": "system", "content": self._block("system", values)}
+        return Turn("system", self._block("system", values))
 
     def _block(self, name: str, values: Mapping[str, Any]) -> str:
         context = self._template.new_context(dict(values))

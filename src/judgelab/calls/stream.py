@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-STARTED = 16  # workers at a time: the first calls leave before the last prompts are made
+STARTED = 4  # workers at a time: the first calls leave before the last prompts are made
 A = TypeVar("A")
 B = TypeVar("B")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ def run_stoppable(work: Coroutine[Any, Any, T], pool: Pool) -> T:
 
     Raises Stopped where a second signal came; after one the work ends by itself, with what it has.
     """
+    gc.freeze()  # the data stay to the end: to look through them for garbage is lost time
     return asyncio.run(_watched(work, pool))
 
 

@@ -9,9 +9,20 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypedDict
 
-from judgelab.types import sha256
+from judgelab.types import canonical_json, sha256
 
 Message = Mapping[str, str]
+
+
+class Turn(dict[str, str]):
+    """A message that knows its canonical JSON: most stand in many requests."""
+
+    def __init__(self, role: str, content: str) -> None:
+        super().__init__(role=role, content=content)
+
+    @cached_property
+    def json(self) -> str:
+        return canonical_json(self)
 
 
 def unicode_text(text: str) -> str:
@@ -43,18 +54,24 @@ class Request:
     item: str = ""
 
     @cached_property
+    def messages_json(self) -> str:
+        """The messages as canonical JSON, made once for the key and the body."""
+        turns = (m.json if isinstance(m, Turn) else canonical_json(m) for m in self.messages)
+        return f"[{','.join(turns)}]"
+
+    @cached_property
     def key(self) -> str:
-        """Hex SHA-256 of everything that can change the answer."""
-        return sha256(
+        """Hex SHA-256 of everything that can change the answer, as canonical JSON."""
+        rest = canonical_json(
             {
-                "endpoint": self.endpoint,
                 "model": self.model,
-                "messages": self.messages,
                 "parameters": self.parameters,
-                "response_format": self.response_format,
                 "repeat": self.repeat,
+                "response_format": self.response_format,
             }
         )
+        endpoint = canonical_json(self.endpoint)
+        return sha256(f'{{"endpoint":{endpoint},"messages":{self.messages_json},{rest[1:]}')
 
     @property
     def too_long(self) -> bool:

@@ -110,8 +110,10 @@ class OpenAICompatible(EndpointModel):
         return self.taken(wanted)
 
     def _body(self, request: Request, optional: Mapping[str, Any]) -> bytes:
-        body = {"model": request.model, "messages": request.messages, **optional}
-        return json.dumps(body).encode()
+        rest = json.dumps({"model": request.model, **optional})
+        body = f'{{"messages":{request.messages_json},{rest[1:]}'
+        # A lone surrogate is no UTF-8: it goes as the escape that JSON has for it.
+        return body.encode("utf-8", "backslashreplace")
 
     async def _post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         import aiohttp

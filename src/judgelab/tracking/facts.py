@@ -149,7 +149,7 @@ def _more(card: Mapping[str, Any], calls: Mapping[str, Any]) -> Iterator[tuple[s
     yield "items", card["n"]
     yield "prevalence_fail", card["prevalence_fail"]
     counted = ("planned", "answered", "skipped", "sent", "from_store", "repaired")
-    yield from ((f"calls_{key}", calls[key]) for key in counted)
+    yield from ((f"calls_{key}", calls.get(key, 0)) for key in counted)
     for fate in ("abstained", "failed"):
         yield f"calls_{fate}", sum(calls[fate].values())
         yield from ((f"calls_{fate}_{cause}", n) for cause, n in calls[fate].items())
