@@ -17,11 +17,13 @@ import click
 from judgelab import __version__, resources
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 
-# Without these the libraries underneath try the network on every start.
-OFFLINE = {
+# Without these the libraries underneath try the network on every start, and numpy starts a thread
+# a core that spins for work: nothing here multiplies matrices.
+ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 
@@ -159,7 +161,7 @@ def ui(port: int, host: str) -> None:
 
 def main() -> None:
     """Run a command; a user's mistake is one message and an exit code, never a traceback."""
-    for name, value in OFFLINE.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # Last, so that a random.py in the lab is not taken for Python's own.
     sys.path.append(os.environ.get("JUDGELAB_HOME") or os.getcwd())

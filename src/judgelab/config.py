@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,6 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from judgelab import resources
 from judgelab.build import PARTS, build, build_part, variant_id, variant_of
 from judgelab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from judgelab.loader import Loader
 
 __all__ = ["Composed", "build", "build_part", "compose", "variant_id", "variant_of"]
 
@@ -81,39 +84,22 @@ class Composed:
     choices: Mapping[str, str]
 
 
+_loaders: list[Loader] = []
+
+
 @contextmanager
 def hydra() -> Iterator[None]:
-    """Hydra's compose API over the lab's and the shipped folders."""
-    from hydra import initialize_config_dir
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.plugins import Plugins
-    from hydra.plugins.search_path_plugin import SearchPathPlugin
+    """Hydra's config loader over the lab's and the shipped folders."""
+    from judgelab.loader import Loader
 
-    main, *rest = resources.folders("conf")
-
-    class Folders(SearchPathPlugin):
-        def manipulate_search_path(self, search_path: Any) -> None:
-            for folder in rest:
-                search_path.append("judgelab", str(folder))
-
-    store = ConfigStore.instance()
-    store.store(name="run_schema", node=RunConfig)
-    known = store.repo.setdefault("experiment", {})
-    assert isinstance(known, dict)
-    known.clear()
-    for folder in reversed(resources.folders("experiments")):
-        for path in sorted(folder.glob("*.yaml")):
-            node = _load_yaml(path)
-            store.store(group="experiment", name=path.stem, node=node, package="_global_")
-    GlobalHydra.instance().clear()
-    plugins = Plugins.instance()
-    plugins.register(Folders)
+    conf, recipes = resources.folders("conf"), resources.folders("experiments")
+    for path in (path for folder in (*conf, *recipes) for path in sorted(folder.rglob("*.yaml"))):
+        _check_encoding(path)
+    _loaders.append(Loader(conf, recipes, RunConfig))
     try:
-        with initialize_config_dir(str(main), version_base="1.3"):
-            yield
+        yield
     finally:
-        plugins.plugin_type_to_subclass_list[SearchPathPlugin].remove(Folders)
+        _loaders.pop()
 
 
 def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
@@ -122,38 +108,29 @@ def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
     `lenient` lets a model be missing, for a look at the rest.
     """
     import yaml
-    from hydra import compose as hydra_compose
     from hydra.errors import HydraException
 
     try:
-        config = hydra_compose("run", list(overrides), return_hydra_config=True)
+        config, choices = _loaders[-1].compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
         if lenient and "You must specify 'model'" in str(error):
             return compose([*overrides, "model=none"])
         raise ConfigError(_explain(error, overrides)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"a yaml of conf/ cannot be read: {_unreadable(error)}") from error
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    assert isinstance(choices, dict)
-    OmegaConf.set_struct(config, False)
-    del config["hydra"]
-    OmegaConf.set_struct(config, True)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"a yaml cannot be read: {error}") from error
     if strange := {str(key) for key in config} - set(TOP):
         raise ConfigError(f"{', '.join(sorted(strange))}: no such key. Allowed: {', '.join(TOP)}.")
-    return Composed(config, {str(k): str(v) for k, v in choices.items() if "hydra" not in str(k)})
+    return Composed(config, {key: str(choice) for key, choice in choices.items()})
 
 
 def expand(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Hydra's sweep grammar: the fixed overrides, and the choices of every axis."""
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     fixed: list[str] = []
     axes: dict[str, list[str]] = {}
     try:
-        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides(list(overrides))
+        parsed = _loaders[-1].parse(overrides)
     except HydraException as error:
         first = str(error).split("\nSee https:", maxsplit=1)[0]
         raise ConfigError(f"{first}. An override is key=value, an axis key=a,b.") from error
@@ -248,29 +225,13 @@ def _as_word(value: Any) -> str:
     return "null" if value is None else str(value).lower() if value in (True, False) else str(value)
 
 
-def _load_yaml(path: Path) -> DictConfig:
-    import yaml
-
+def _check_encoding(path: Path) -> None:
     try:
-        node = OmegaConf.load(path)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML in UTF-8: {error}") from error
-    if not isinstance(node, DictConfig):
-        raise ConfigError(f"{path}: a recipe is a mapping of keys, as in experiments/.")
-    return node
-
-
-def _unreadable(error: Exception) -> str:
-    """YAML errors name their file; of those in another encoding we look for the first."""
-    if not isinstance(error, UnicodeDecodeError):
-        return str(error)
-    for folder in resources.folders("conf"):
-        for path in sorted(folder.rglob("*.yaml")):
-            try:
-                path.read_text(encoding="utf-8")
-            except UnicodeDecodeError as found:
-                return f"{path} is not UTF-8 at byte {found.start}. Save it as UTF-8."
-    return str(error)
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 at byte {error.start}. Save it as UTF-8."
+        ) from error
 
 
 def _explain(error: Exception, overrides: Sequence[str] = ()) -> str:

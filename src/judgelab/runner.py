@@ -20,7 +20,7 @@ from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import Fold, Split, SplitConfig, make_split
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
-from judgelab.metrics.confusion import check_policy
+from judgelab.metrics.policies import check_policy
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 from judgelab import __version__, runner, variants
 from judgelab import config as configs
+from judgelab.data.schema import DatasetConfig
+from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UserError
+from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Progress, Run
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.types import sha256
@@ -68,6 +71,22 @@ def _recipe_axes(fixed: Sequence[str]) -> dict[str, list[str]]:
     rest = [override for override in fixed if configs.axis_root(override) not in configs.AXES]
     recipe = configs.axes_of(configs.compose(rest, lenient=True))
     return {key: choice for key, choice in recipe.items() if key not in given}
+
+
+def check(plan: Plan) -> None:
+    """Raises a UserError for what is wrong before any data is read, which may take minutes."""
+    config = plan.variants[0].config
+    configs.build_part(config, "dataset", DatasetConfig).check()
+    configs.build_part(config, "split", SplitConfig)
+    failed: dict[str, str] = {}
+    for variant in plan.variants:
+        try:
+            configs.build_part(variant.config, "judge", Judge).check()
+        except UserError as error:
+            if not plan.is_sweep:
+                raise
+            failed[variant.name] = str(error)
+    _something_left(plan, failed)
 
 
 async def run_all(

@@ -58,6 +58,28 @@ def test_pairs_are_those_of_brute_force() -> None:
     assert set(near_duplicates(texts)) <= set(near)
 
 
+def mostly_boilerplate(n: int, boilerplate: int, own: int) -> list[str]:
+    return [f"{text('shared', boilerplate)} {text(i, own)} {text(-i, own)}" for i in range(n)]
+
+
+@pytest.mark.parametrize("own", [10, 15, 16, 17, 18])
+def test_what_two_texts_add_to_one_boilerplate_decides(own: int) -> None:
+    """Around the edge, where each is a candidate for each and the exact sets have to tell."""
+    texts = mostly_boilerplate(30, 200, own)
+    for i in range(20, 30):  # another family: the boilerplate begins in other words
+        texts[i] = texts[i].replace(text("shared", 12), text("reworded", 12))
+    texts += [texts[3] + " once more", texts[25] + " once more"]
+    pairs = list(itertools.combinations(range(len(texts)), 2))
+    near = [(a, b) for a, b in pairs if jaccard(texts[a], texts[b]) >= 0.8]
+    assert components(len(texts), near_duplicates(texts)) == components(len(texts), near)
+    assert set(near_duplicates(texts)) <= set(near)
+
+
+def test_the_edge_of_boilerplate_is_tried_on_both_sides() -> None:
+    sizes = [len(together(mostly_boilerplate(20, 200, own))) for own in (10, 17, 20)]
+    assert sizes[0] == 1 < sizes[1] < sizes[2] == 20
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_chain_is_one_cluster_in_every_order(seed: int) -> None:
     texts = chain(4)
@@ -86,3 +108,6 @@ def test_a_thousand_texts_take_no_time_to_speak_of() -> None:
     assert near_duplicates(texts) == []
     texts = [f"{text('shared', 100)} {i}" for i in range(1000)]
     assert len(near_duplicates(texts)) == 999
+    texts = mostly_boilerplate(1000, 200, 20)
+    assert jaccard(texts[1], texts[2]) > 0.6, "each is a candidate for each"
+    assert near_duplicates(texts) == []

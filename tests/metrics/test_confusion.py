@@ -7,12 +7,12 @@ import pytest
 
 from judgelab.errors import ConfigError
 from judgelab.metrics.confusion import (
-    POLICIES,
     Confusion,
     apply_policy,
     group_tables,
     recode,
 )
+from judgelab.metrics.policies import POLICIES
 
 # One item in cell 1, two in cell 2, ... in the order tp, fn, fp, tn, abstained_fail/pass.
 TABLE = Confusion(tp=1, fn=2, fp=3, tn=4, abstained_fail=5, abstained_pass=6)

@@ -13,8 +13,9 @@ from metric_tables import items, random_tables
 from judgelab.errors import ConfigError
 from judgelab.metrics.agreement import METRICS, PROPORTIONS, estimates
 from judgelab.metrics.bootstrap import bootstrap_interval, resample_clusters, resample_items
-from judgelab.metrics.confusion import POLICIES, Confusion, group_tables
+from judgelab.metrics.confusion import Confusion, group_tables
 from judgelab.metrics.intervals import clustered_wilson, wilson
+from judgelab.metrics.policies import POLICIES
 from judgelab.metrics.scorecard import Scorecard, scorecard
 
 OPEN_QA = Path(__file__).parents[3] / "shared" / "data" / "open-qa-answers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from judgelab import resources, runner
+from judgelab import resources, runner, sweep
 from judgelab.commands import show
 from judgelab.commands.run import (
     accounts,
@@ -32,6 +32,7 @@ def holdout(name: str, *, as_json: bool) -> None:
     if record["part"] == "test":
         raise UserError(f"{folder.id} is itself a look at test; give the run on dev.")
     variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
+    sweep.check(sweep.Plan([variant]))
     tracking = build_tracking(config)
     pool = open_pool(config)
     bench = runner.bench(config, pool, part="test", sweep=record["sweep"] or "")

@@ -34,6 +34,7 @@ PLAIN: Any = {"soft_wrap": True, "markup": False}
 def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     """Judge, score, show, track. Raises IncompleteError where calls are missing."""
     plan = sweep.plan(overrides, multirun=multirun)
+    sweep.check(plan)
     tracking = build_tracking(plan.variants[0].config)
     pool = open_pool(plan.variants[0].config)
     show.notes(lost(pool))

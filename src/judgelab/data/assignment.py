@@ -38,8 +38,9 @@ def identify(
     examples: Sequence[Example], known: Known, group: str | None, same_input: str
 ) -> Identities:
     """Who belongs together. `known` decides what was decided before, so that nobody moves."""
-    inputs = [normalised(example.interaction.input) for example in examples]
-    input_keys = [f"input:{sha256(text)[:DIGITS]}" for text in inputs]
+    input_keys = [
+        f"input:{sha256(normalised(example.interaction.input))[:DIGITS]}" for example in examples
+    ]
     instructions = _instructions(input_keys, known)
     ignored = set(input_keys) if same_input == "apart" else instructions
     keys = []

@@ -1,23 +1,11 @@
-"""Which items are nearly the same text: MinHash to find candidates, exact Jaccard to decide."""
+"""Which items are nearly the same text, and who is connected to whom."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-GRAM = 5  # bytes of UTF-8
-JACCARD = 0.8
-BANDS, ROWS = 16, 4  # finds a pair at Jaccard 0.8 with probability 1 - (1 - 0.8**4)**16 = 0.9998
-CLEARLY_LESS = 0.6  # share of equal hashes: four standard errors under JACCARD
-HASHES = np.random.default_rng(5).integers(
-    1, 2**63, (BANDS * ROWS, 1), dtype=np.uint64
-) | np.uint64(1)
 
 
 def normalised(text: str) -> str:
@@ -33,28 +21,24 @@ def near_duplicates(
     `joined` are pairs that belong together anyway. Not every pair is listed, but with `joined` the
     list connects all that is connected, in whatever order the texts come.
     """
-    forms = [normalised(text) for text in texts]
-    found = pairs_by(forms)
+    from judgelab.data.minhash import Signatures, alike
+
+    firsts: dict[bytes, int] = {}
+    found: list[tuple[int, int]] = []
+    signatures = Signatures(len(texts))
+    for index, form in enumerate(map(normalised, texts)):
+        first = firsts.setdefault(_digest(form), index)
+        if first == index:
+            signatures.add(form)
+        else:
+            found.append((first, index))
+    ones = list(firsts.values())
     clusters = _Clusters(len(texts), [*joined, *found])
-    same = {b for _, b in found}
-    signatures = np.zeros((len(texts), BANDS * ROWS), dtype=np.uint64)
-    # In a bucket the indices stand by cluster, so that a large cluster is met once.
-    buckets: dict[Hashable, dict[int, list[int]]] = defaultdict(dict)
-    for index in (i for i in range(len(texts)) if i not in same):
-        signatures[index] = _signature(_grams(forms[index]))
-        bands = [
-            buckets[band, row.tobytes()]
-            for band, row in enumerate(signatures[index].reshape(BANDS, ROWS))
-        ]
-        met: set[int] = set()
-        for bucket in bands:
-            for other in _candidates(index, bucket, met, clusters, signatures):
-                apart = clusters.root(other) != clusters.root(index)
-                if apart and _alike(forms[other], forms[index]):
-                    clusters.join(other, index)
-                    found.append((other, index))
-        for bucket in bands:
-            bucket.setdefault(clusters.root(index), []).append(index)
+    for places in signatures.neighbourhoods():
+        members = [ones[place] for place in places]
+        if len({clusters.root(member) for member in members}) > 1:
+            near = alike([normalised(texts[member]) for member in members])
+            found += [(members[a], members[b]) for a, b in near]
     return sorted(found)
 
 
@@ -94,39 +78,5 @@ class _Clusters:
         self._parent[high] = low
 
 
-def _candidates(
-    index: int,
-    bucket: Mapping[int, Sequence[int]],
-    met: set[int],
-    clusters: _Clusters,
-    signatures: NDArray[np.uint64],
-) -> list[int]:
-    """Those of other clusters not met before, without those that are clearly less alike."""
-    root = clusters.root(index)
-    apart = (members for first, members in bucket.items() if clusters.root(first) != root)
-    others = [other for members in apart for other in members if other not in met]
-    met.update(others)
-    agree = (signatures[others] == signatures[index]).mean(axis=1)
-    return [other for other, share in zip(others, agree, strict=True) if share >= CLEARLY_LESS]
-
-
-def _alike(a: str, b: str) -> bool:
-    first, second = _grams(a), _grams(b)
-    shared = np.intersect1d(first, second, assume_unique=True).size
-    return bool(shared >= JACCARD * (first.size + second.size - shared))
-
-
-def _signature(grams: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    smallest: NDArray[np.uint64] = (grams[None, :] * HASHES).min(axis=1)
-    return smallest
-
-
-@lru_cache(maxsize=8192)
-def _grams(form: str) -> NDArray[np.uint64]:
-    """The set of 5-byte grams as numbers; a shorter text is padded to one gram."""
-    data = form.encode("utf-8", "surrogatepass").ljust(GRAM, b"\0")
-    codes = np.frombuffer(data, dtype=np.uint8).astype(np.uint64)
-    grams = np.zeros(len(codes) - GRAM + 1, dtype=np.uint64)
-    for shift in range(GRAM):
-        grams = (grams << np.uint64(8)) | codes[shift : len(codes) - GRAM + 1 + shift]
-    return np.unique(grams)
+def _digest(form: str) -> bytes:
+    return blake2b(form.encode("utf-8", "surrogatepass"), digest_size=16).digest()

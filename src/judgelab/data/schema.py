@@ -89,6 +89,10 @@ class DatasetConfig:
         Columns.of(self.columns)
         Spellings(self.labels)
 
+    def check(self) -> None:
+        """Raises DataError for what is wrong with the file before it is read."""
+        self.reader.check(resources.data_path(self.path))
+
 
 def load(config: DatasetConfig) -> Dataset:
     """Reads a dataset whole, or not at all.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from judgelab.errors import ConfigError
-
-Policy = Literal["error", "as_fail", "as_pass", "exclude"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
+from judgelab.metrics.policies import Policy, check_policy
 
 # Positions in the last axis of every array of tables; the first word of each pair is the expert's.
 TP, FN, FP, TN, ABSTAINED_FAIL, ABSTAINED_PASS = range(6)
@@ -126,21 +123,6 @@ def group_tables(
     ]
     positions = np.array(codes, dtype=np.int64) * len(CELLS) + cells
     return np.bincount(positions, minlength=len(rows) * len(CELLS)).reshape(-1, len(CELLS))
-
-
-def check_policy(policy: str) -> Policy:
-    """The policy, if it is one.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    for known in POLICIES:
-        if policy == known:
-            return known
-    raise ConfigError(
-        f"scores.policy={policy} is not a policy for abstentions; choose one of "
-        f"{', '.join(POLICIES)} (scores.policy=... or --policy ...)"
-    )
 
 
 def recode(tables: NDArray[np.int64], policy: str) -> NDArray[np.int64]:

@@ -19,13 +19,12 @@ from judgelab.metrics.bootstrap import (
 )
 from judgelab.metrics.confusion import (
     Confusion,
-    Policy,
     apply_policy,
-    check_policy,
     group_tables,
     recode,
 )
 from judgelab.metrics.intervals import Interval, check_level, clustered_wilson, mover_mean, wilson
+from judgelab.metrics.policies import Policy, check_policy
 
 FEW_ITEMS, FEW_OF_A_CLASS = 30, 10
 

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from judgelab import __version__, resources
@@ -55,6 +54,8 @@ def record(
 @cache
 def versions() -> dict[str, str]:
     """Versions that may change a result."""
+    from importlib.metadata import version
+
     found = {"judgelab": __version__, "python": platform.python_version()}
     return found | {name: version(name) for name in PACKAGES}
 

@@ -43,7 +43,7 @@ class Reader(ABC):
             DataError: no such file, another format's extension, over a cap, no rows at all, or
                 rows that cannot be read (file, row, column, found, allowed, how many).
         """
-        self._check_file(path)
+        self.check(path)
         problems = Problems(shown(path))
         count = 0
         for row in self._read(path, problems):
@@ -62,7 +62,8 @@ class Reader(ABC):
     def _shape(self) -> str:
         return "It needs a header and at least one row below it."
 
-    def _check_file(self, path: Path) -> None:
+    def check(self, path: Path) -> None:
+        """Raises DataError for what is wrong with the file before it is read."""
         if not path.exists():
             raise DataError(
                 f"{shown(path)}: there is no such file (the working directory is {Path.cwd()})."

@@ -36,7 +36,7 @@ class XlsxReader(Reader):
 
     def sheets(self, path: Path) -> list[str]:
         """The names of the workbook's sheets, in its order."""
-        self._check_file(path)
+        self.check(path)
         with _workbook(path) as book:
             return [sheet.title for sheet in book.worksheets]
 
