@@ -83,6 +83,8 @@ class Pool:
 
     async def ask(self, model: Model, request: Request, accounts: Accounts) -> Reply:
         """The answer to a request. Raises CallFailed where there is none."""
+        if self.interrupted:
+            raise Interrupted("interrupted")
         if model.local or request.too_long:  # neither is sent
             return await model.complete(request)
         flight = self._flights.get(request.key)
@@ -92,7 +94,6 @@ class Pool:
         stored = self.store.get(request) if self.store else None
         if stored is not None:
             return self._used_again(model, request, stored, accounts)
-        self._check_open(model)
         flight = _Flight()
         flight.task = asyncio.create_task(self._fly(flight, model, request, accounts))
         flight.task.add_done_callback(_looked_at)
