@@ -16,7 +16,7 @@ from judgelab.errors import UserError
 from judgelab.models.base import CallFailed, Reply, Request
 
 SCHEMA_VERSION = 2
-COMMIT_WINDOW = 0.02  # seconds that answers wait for company before they are committed together
+COMMIT_WINDOW = 0.005  # seconds that answers wait for company before they are committed together
 TRIES = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before another try of a commit that failed
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
