@@ -22,7 +22,7 @@ Indices = NDArray[np.int64]
 
 
 class Space:
-    """The TF-IDF space of a set of examples: (1 + ln tf) (1 + ln (1 + n) / (1 + df)), length 1."""
+    """The TF-IDF space of a set of examples: (1 + ln tf) (1 + ln((1 + n) / (1 + df))), length 1."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         counts = [_counts(example.interaction) for example in examples]
