@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +27,8 @@ class Fault:
     """What a request gets instead of an answer.
 
     `data` is the whole body, else it is an OpenAI error of `code`, `param` and `message`. `hang`
-    keeps the connection open without a byte; `cut` closes it in the middle of the body.
+    keeps the connection open without a byte; `cut` closes it in the middle of the body, `reset`
+    tears it down there; `drip` gives the body byte by byte, with so many seconds between.
     """
 
     status: int = 200
@@ -36,6 +39,13 @@ class Fault:
     data: bytes | None = None
     hang: bool = False
     cut: bool = False
+    reset: bool = False
+    drip: float = 0.0
+
+    @property
+    def spoils(self) -> bool:
+        """Whether a good answer is on its way, and does not come through."""
+        return self.data is None and (self.cut or self.reset or self.drip > 0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ def content_of(body: Body) -> str:
 
 def by_hash(body: Body) -> str:
     """A verdict that depends on every message, and on nothing else."""
-    digest = hashlib.sha256(json.dumps(body["messages"]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(body["messages"], sort_keys=True).encode()).hexdigest()
     verdict = "fail" if int(digest[0], 16) < 6 else "pass"
     return json.dumps({"critique": f"Because of {digest[:8]}.", "verdict": verdict})
 
@@ -136,7 +146,7 @@ class ChatServer:
                 self._closing.wait(30)
                 handler.close_connection = True
                 return
-            data = self._ok(body) if fault is None or fault.cut else _error(fault)
+            data = self._ok(body) if fault is None or fault.spoils else _error(fault)
         finally:
             with self._lock:
                 self.in_flight -= 1
@@ -146,9 +156,18 @@ class ChatServer:
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
-        if fault and fault.cut:
+        if fault and (fault.cut or fault.reset):
             handler.wfile.write(data[: len(data) // 2])
             handler.close_connection = True
+            if fault.reset:  # closing with nothing to linger for sends RST
+                linger = struct.pack("ii", 1, 0)
+                handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                handler.connection.close()
+        elif fault and fault.drip:
+            for i in range(len(data)):
+                handler.wfile.write(data[i : i + 1])
+                if self._closing.wait(fault.drip):
+                    break
         else:
             handler.wfile.write(data)
 

@@ -39,6 +39,7 @@ COMMON = {
     "model": {
         *("name", "base_url", "temperature", "max_tokens", "reasoning_effort"),
         *("concurrency", "timeout", "retries", "price"),
+        *("requests_per_minute", "tokens_per_minute", "context_window"),
     },
 }
 # The option of a group that means "no such part" builds nothing.
@@ -233,6 +234,70 @@ def test_a_mistake_says_what_is_wrong_and_what_is_allowed(lab, override, message
     assert re.search(message, said, re.DOTALL), said
     assert not re.search("hydra.cc|full_key|object_type|search path|Traceback", done.err), said
     assert not lab.runs
+
+
+KEYS = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "gemini": "GEMINI_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+}
+
+
+@pytest.mark.parametrize(("name", "variable"), KEYS.items(), ids=KEYS)
+def test_a_provider_without_its_key_is_one_message_that_names_it(lab, monkeypatch, name, variable):
+    monkeypatch.delenv(variable, raising=False)
+    done = lab("run", f"model={name}", "tracking=none")
+    assert done.code == 2, done.err
+    assert f"set the environment variable {variable}" in done.message
+    assert "Traceback" not in done.err
+    assert not lab.runs
+    first = (ROOT / f"conf/model/{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert variable in first, "the first comment says where the key comes from"
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "openrouter"])
+def test_a_price_says_when_it_was_read(lab, name):
+    price = part("model", f"model={name}").price
+    assert price.input > 0
+    assert price.output > 0
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", str(price.date))
+
+
+@pytest.mark.parametrize("target", ["openai_compatible.OpenAICompatible", "litellm.LiteLLM"])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.requests_per_minute=0", r"requests_per_minute must be above 0, or null.*got 0"),
+        ("model.tokens_per_minute=-1", r"tokens_per_minute must be above 0, or null.*got -1"),
+        ("model.context_window=0", r"context_window must be above 0, or null.*got 0"),
+        ("model.timeout=0", r"timeout > 0, got .*\b0"),
+        ("model.concurrency=0", r"concurrency must be >= 1.*got 0"),
+        ("model.requests_per_minute=many", r"^model\.requests_per_minute='many': int or null"),
+        ("model.context_window=1.5", r"^model\.context_window=1\.5: int or null is needed"),
+        ("model.temperature=warm", r"^model\.temperature='warm': float or null is needed"),
+        ("model.timeout=null", r"^model\.timeout=None: float is needed"),
+        ("+model.request_per_minute=3", r"^model: .*does not take.*Allowed: name, .*\bseed, .*"),
+        ("+model.common=3", r"^model: .*does not take this: .*'common'"),
+        ("model.base_url=http://me:pw@h/v1", r"^model\.base_url holds a user, a password"),
+    ],
+)
+def test_the_arguments_that_models_share_are_checked(lab, target, override, message):
+    """They are said once, as `**common`, and are named and checked like all others."""
+    needed = ["model=openai_compatible", "model.name=openai/m", "model.base_url=http://h/v1"]
+    if "litellm" in target:
+        needed = ["model=litellm", "model.name=openai/m"]
+    with pytest.raises(ConfigError, match=message):
+        part("model", *needed, override)
+
+
+def test_limits_change_no_judge_and_a_context_window_does(lab):
+    def identity(*overrides: str) -> str:
+        node = configs.resolved(compose("model=ollama", *overrides).config.judge)
+        return configs.variant_id(configs.variant_of(node))
+
+    assert identity("model.requests_per_minute=9", "model.tokens_per_minute=9") == identity()
+    assert identity("model.context_window=9") != identity()
 
 
 def test_a_failure_to_build_names_the_yaml(lab):

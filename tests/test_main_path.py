@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 
 from judgelab import config as configs
 from judgelab import runner, sweep
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.cli import cli
 from judgelab.errors import UserError
 from judgelab.judges.prompted import PromptedJudge
@@ -154,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.seen.append(body)
-        digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
+        digest = hashlib.sha256(json.dumps(body["messages"], sort_keys=True).encode()).digest()
         verdict = {"critique": "as seen", "verdict": "fail" if digest[0] % 2 else "pass"}
         answer = {
             "id": "x",

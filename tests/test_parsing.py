@@ -37,6 +37,12 @@ PASS = '{"critique": "Fine.", "verdict": "pass"}'
         '"verdict": "fail"}',
         f'The query rate(http_requests{{job="api"}}[5m]) {{}} is cut wrong.\n{FAIL}',
         f"\ufeff{FAIL}".strip("\ufeff"),
+        # Thoughts that the server left in the text; some servers leave out where they begin.
+        f"<think>\nMaybe\n{PASS}\n</think>\n\n{FAIL}",
+        f'<think>The format: {{"verdict": "pass" or "fail"}}</think>{FAIL}',
+        f"Maybe\n{PASS}\nOr not.\n</think>\n{FAIL}",
+        '{"reasoning": "It says <think> and </think>.", "critique": "Wrong range.", '
+        '"verdict": "fail"}',
     ],
 )
 def test_a_verdict_that_is_there_is_found(text: str) -> None:
@@ -67,6 +73,10 @@ def test_a_verdict_that_is_there_is_found(text: str) -> None:
         (f"The assistant wrote {PASS}, which is not its business.", "unparsable"),
         (f'"{PASS}" is what it says, but it fails.', "unparsable"),
         (f"<think>Maybe {PASS}?</think> It fails.", "unparsable"),
+        # A verdict in the thoughts alone is none.
+        (f"<think>\n{PASS}\n</think>\nDone.", "unparsable"),
+        (f"<think>\n{PASS}\n</think>\n", "empty"),
+        (f"<think>\n{PASS}\n", "empty"),
         # Inside something else, whole or broken.
         ('{"answer": {"verdict": "fail"}}', "unparsable"),
         ('{"reasoning": "so {"verdict": "pass"} it says", "verdict": "fail"}', "unparsable"),

@@ -14,7 +14,8 @@ import yaml
 
 from judgelab import config as configs
 from judgelab import runner, sweep
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.errors import ConfigError, UserError
 from judgelab.judges.prompted import PromptedJudge
 from judgelab.models.base import CallFailed, Reply, Request

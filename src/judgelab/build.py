@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, Unpack, cast, get_args, get_origin, get_type_hints
 
 from judgelab import resources
 from judgelab.errors import ConfigError
@@ -65,8 +65,9 @@ def _build(node: Any, key: str) -> Any:
     if "_target_" not in node:
         return inner
     target = resources.python_object(node["_target_"], f"{key}._target_")
+    hints = _hints(target)
     try:
-        signature = inspect.signature(target)
+        signature = _signature(target, hints)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{key}._target_: {node['_target_']} cannot be built ({error}). Give a class."
@@ -79,7 +80,7 @@ def _build(node: Any, key: str) -> Any:
             f"{key}: {node['_target_']} does not take this: {error}. "
             f"Allowed: {', '.join(allowed)}. Got: {', '.join(inner) or 'nothing'}."
         ) from error
-    _check_types(target, inner, key)
+    _check_types(hints, inner, key)
     try:
         return target(**inner)
     except (TypeError, ValueError) as error:
@@ -91,12 +92,36 @@ def _key(parent: str, name: str) -> str:
     return name if parent == "judge" and name in PARTS else f"{parent}.{name}"
 
 
-def _check_types(target: Any, given: Mapping[str, Any], key: str) -> None:
-    """Numbers, texts and truths are what the annotations say: `demos.k=many` fails here."""
+def _hints(target: Any) -> dict[str, Any]:
+    """The annotations of a target's arguments, those of `**more: Unpack[TypedDict]` one by one."""
     try:
         hints = get_type_hints(inspect.getattr_static(target, "__init__"))
     except (NameError, TypeError):  # annotations that exist for type checkers alone
-        return
+        return {}
+    for hint in list(hints.values()):
+        if get_origin(hint) is Unpack:
+            hints |= get_type_hints(get_args(hint)[0])
+    return hints
+
+
+def _signature(target: Any, hints: Mapping[str, Any]) -> inspect.Signature:
+    """What a target takes; the arguments that `**more: Unpack[TypedDict]` stands for are named."""
+    signature = inspect.signature(target)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        hint = hints.get(parameter.name)
+        if get_origin(hint) is Unpack:
+            names = get_type_hints(get_args(hint)[0])
+            parameters += [
+                inspect.Parameter(n, parameter.KEYWORD_ONLY, default=None) for n in names
+            ]
+        else:
+            parameters.append(parameter)
+    return signature.replace(parameters=parameters)
+
+
+def _check_types(hints: Mapping[str, Any], given: Mapping[str, Any], key: str) -> None:
+    """Numbers, texts and truths are what the annotations say: `demos.k=many` fails here."""
     for name, value in given.items():
         kinds = _plain_kinds(hints.get(name))
         if not kinds or not isinstance(value, PLAIN):

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from judgelab import __version__, resources
-from judgelab.errors import ClaimError, IncompleteError, UserError
+from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 
 # Without these the libraries underneath try the network on every start, and numpy starts a thread
 # a core that spins for work: nothing here multiplies matrices.
@@ -25,7 +25,6 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "OPENBLAS_NUM_THREADS": "1",
 }
-INTERRUPTED = 128  # plus the number of the signal, as shells have it
 
 
 class Commands(click.Group):
@@ -173,6 +172,8 @@ def _guarded(command: Callable[[], Any]) -> int:
     signals = _Signals()
     try:
         code = command()
+    except Stopped as error:
+        return _interrupted(error)
     except (UserError, ClaimError, IncompleteError) as error:
         click.echo(f"judgelab: {error}", err=True)
         return error.exit_code
@@ -180,9 +181,7 @@ def _guarded(command: Callable[[], Any]) -> int:
         error.show()
         return 2
     except (KeyboardInterrupt, click.Abort):
-        again = f"go on with: judgelab {shlex.join(sys.argv[1:])}"
-        click.echo(f"judgelab: interrupted. What is answered is kept; {again}", err=True)
-        return INTERRUPTED + signals.last
+        return _interrupted(Stopped(signals.last))
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -192,6 +191,12 @@ def _guarded(command: Callable[[], Any]) -> int:
         click.echo(f"judgelab: {where}: {why}. The lab has to be a folder to write in.", err=True)
         return 2
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(error: Stopped) -> int:
+    again = f"go on with: judgelab {shlex.join(sys.argv[1:])}"
+    click.echo(f"judgelab: interrupted. What is answered is kept; {again}", err=True)
+    return error.exit_code
 
 
 class _Signals:

@@ -37,11 +37,22 @@ class Scores:
 
 
 @dataclass
-class Budget:
-    """Caps, checked before a call is sent; None is no cap."""
+class Caps:
+    """The most that each variant may take; None is no cap."""
 
     calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass
+class Budget:
+    """Caps on a whole command, checked before a call is sent; None is no cap."""
+
+    calls: int | None = None
+    tokens: int | None = None
     usd: float | None = 5.0
+    per_run: Caps = field(default_factory=Caps)
 
 
 @dataclass

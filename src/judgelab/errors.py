@@ -26,6 +26,14 @@ class ClaimError(UserError):
     exit_code = 1
 
 
+class Stopped(UserError):
+    """The user's signal ended the work; what is on disk is whole."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted")
+        self.exit_code = 128 + signal
+
+
 class IncompleteError(UserError):
     """Work that stopped half-way; the message holds the command that resumes it."""
 

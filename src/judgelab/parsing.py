@@ -39,13 +39,14 @@ def parse(reply: Reply) -> Parsed:
 
     The reply holds one JSON object with a `verdict` of exactly pass or fail, in any case and with
     space around it. Prose before or after the object, or a code fence around it, is passed over;
-    an object amid a sentence is a quotation and no answer, and two verdicts are none.
+    an object amid a sentence is a quotation and no answer, and two verdicts are none. Thoughts
+    that a server leaves in the text are no part of the answer.
     """
     if reply.finish in ("content_filter", "too_long"):
         return Parsed(None, reply.finish)
     if reply.refusal:
         return Parsed(None, "refusal")
-    text = reply.text.strip()
+    text = after_thoughts(reply.text).strip()
     if not text:
         return Parsed(None, "truncated" if reply.finish == "length" else "empty")
     found = [(thing, place) for thing, place in _objects(text) if "verdict" in thing]
@@ -62,6 +63,15 @@ def parse(reply: Reply) -> Parsed:
     if word == "fail":
         return Parsed("fail", None, critique)
     return Parsed(None, "unsure" if word in ("unsure", "unknown") else "out_of_enum", critique)
+
+
+def after_thoughts(text: str) -> str:
+    """The text behind `</think>`, whose opening some servers leave out; "" where it never comes."""
+    begin = text.lstrip()
+    if begin.startswith(("{", "```")):  # an answer already: there the mark can only be quoted
+        return text
+    _, mark, answer = text.partition("</think>")
+    return answer if mark or begin.startswith("<think>") else text
 
 
 def _objects(text: str) -> list[tuple[_Object, tuple[int, int]]]:

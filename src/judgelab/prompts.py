@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from judgelab import resources
 from judgelab.errors import ConfigError
-from judgelab.models.base import Message
+from judgelab.models.base import Message, Turn
 from judgelab.types import Example, Interaction, sha256
 
 REASONING = ("none", "critique", "cot")
@@ -64,10 +64,16 @@ class Prompt:
         """System, then two turns a demonstration, then the interaction: the static part first."""
         turns = [self._system]
         for demo in demos:
-            turns.append({"role": "user", "content": self._turn(demo.interaction)})
-            turns.append({"role": "assistant", "content": self._answer(demo)})
-        turns.append({"role": "user", "content": self._turn(interaction)})
+            turns += self._demo(demo)
+        turns.append(Turn("user", self._turn(interaction)))
         return tuple(turns)
+
+    @cached_property
+    def repair(self) -> str:
+        """What is said where an answer could not be read. Raises ConfigError without that block."""
+        if "repair" not in self._template.blocks:
+            raise ConfigError("judge.repair=true needs a block `repair` in the template, or false.")
+        return self._block("repair", {})
 
     def fields(self, interaction: Interaction) -> dict[str, Any]:
         """What the judge sees of an interaction."""
@@ -81,8 +87,17 @@ class Prompt:
             seen["context"] = shown
         return seen | {"output": interaction.output}
 
+    def _demo(self, demo: Example) -> tuple[Message, Message]:
+        """Its two turns, made once: a judge shows the same few demonstrations again and again."""
+        known = self._demos.get(id(demo))
+        if known is None:
+            question = Turn("user", self._turn(demo.interaction))
+            known = (demo, (question, Turn("assistant", self._answer(demo))))
+            self._demos[id(demo)] = known
+        return known[1]
+
     def _turn(self, interaction: Interaction) -> str:
-        data = json.dumps(self.fields(interaction), ensure_ascii=False, indent=1)
+        data = _indented(self.fields(interaction))
         # A text cannot contain its own hash, so the judged text cannot close the delimiter.
         return self._block("interaction", {"data": data, "tag": f"interaction-{sha256(data)[:16]}"})
 
@@ -102,9 +117,13 @@ class Prompt:
             raise ConfigError(f"the template cannot be read: {error}") from error
 
     @cached_property
+    def _demos(self) -> dict[int, tuple[Example, tuple[Message, Message]]]:
+        return {}
+
+    @cached_property
     def _system(self) -> Message:
         values = {"rubric": self.rubric, "reasoning": self.reasoning}
-        return {"role": "system", "content": self._block("system", values)}
+        return Turn("system", self._block("system", values))
 
     def _block(self, name: str, values: Mapping[str, Any]) -> str:
         context = self._template.new_context(dict(values))
@@ -115,3 +134,19 @@ class Prompt:
             raise ConfigError(
                 f"template block {name!r}: {error}. The variables there are: {allowed}."
             ) from error
+
+
+def _indented(fields: Mapping[str, Any]) -> str:
+    """`json.dumps(fields, ensure_ascii=False, indent=1)`, whose own way of indenting is slow."""
+    rows = (f" {_text(key)}: {_value(value)}" for key, value in fields.items())
+    return "{\n" + ",\n".join(rows) + "\n}"
+
+
+_text = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return _text(value)
+    # Within JSON a line break stands between values alone.
+    return json.dumps(value, ensure_ascii=False, indent=1).replace("\n", "\n ")

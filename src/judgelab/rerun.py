@@ -11,7 +11,8 @@ from typing import Any
 
 from judgelab import config as configs
 from judgelab import resources, runner
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.data.looks import Look
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import Place, Split, SplitConfig

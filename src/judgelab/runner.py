@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from judgelab import __version__, resources
 from judgelab import config as configs
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.accounts import Accounts
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.data.looks import Look
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import Fold, Split, SplitConfig, make_split
@@ -20,7 +22,7 @@ from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.metrics.policies import check_policy
 from judgelab.scoring import score
-from judgelab.tracking.folder import RunFolder, runs_folder
+from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
 from judgelab.types import Verdict, sha256
 from judgelab.variants import Variant
@@ -44,6 +46,11 @@ class Bench:
     @property
     def folds(self) -> list[Fold]:
         return self.split.folds(self.part, self.limit)
+
+    @property
+    def order(self) -> dict[str, int]:
+        """The place of each item in the fixed order."""
+        return {e.id: n for n, e in enumerate(item for fold in self.folds for item in fold.items)}
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,10 @@ async def run(bench: Bench, run: Run, progress: Progress = lambda variant, verdi
     """Judge, score and keep; leaves a run folder, incomplete where calls failed."""
     if run.folder.complete:
         return
-    calls = Calls(bench.pool)
-    verdicts = await judge(bench, run.variant, calls, progress)
-    write(bench, run, calls, verdicts)
+    with run.folder.spool() as replies:
+        calls = Calls(bench.pool, replies=replies)
+        verdicts = await judge(bench, run.variant, calls, progress)
+        write(bench, run, calls.accounts, replies, verdicts)
 
 
 async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress) -> list[Verdict]:
@@ -114,8 +122,8 @@ async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress
                 progress(variant, verdict)
         return found
 
-    order = {e.id: n for n, e in enumerate(item for fold in bench.folds for item in fold.items)}
     folds = await asyncio.gather(*(one_fold(fold) for fold in bench.folds))
+    order = bench.order
     return sorted(
         (verdict for found in folds for verdict in found),
         key=lambda verdict: (verdict.repeat, order[verdict.id]),
@@ -134,15 +142,17 @@ def scores(bench: Bench, name: str, verdicts: list[Verdict]) -> dict[str, Any]:
     return card.to_json(name) | about | look
 
 
-def write(bench: Bench, run: Run, calls: Calls, verdicts: list[Verdict]) -> None:
+def write(
+    bench: Bench, run: Run, accounts: Accounts, replies: Spool, verdicts: list[Verdict]
+) -> None:
     """The run folder, whole; scores.json last, and only where every verdict is there."""
     folder, variant = run.folder, run.variant
     folder.write_yaml("config.yaml", variant.config)
     for name, text in run.texts.items():
         folder.write(name, text if text.endswith("\n") else text + "\n")
-    folder.write_json("record.json", record(bench, variant, run.texts, calls.accounts))
+    folder.write_json("record.json", record(bench, variant, run.texts, accounts))
     folder.write_lines("assignment.jsonl", bench.split.rows())
-    folder.write_lines("replies.jsonl", calls.replies)
-    folder.write_lines("verdicts.jsonl", (asdict(verdict) for verdict in verdicts))
-    if calls.accounts.complete:
+    folder.write("replies.jsonl", replies.lines(bench.order))
+    folder.write_lines("verdicts.jsonl", (verdict.to_json() for verdict in verdicts))
+    if accounts.complete:
         folder.write_json("scores.json", scores(bench, variant.name, verdicts))

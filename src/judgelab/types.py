@@ -34,7 +34,10 @@ def sha256(value: Any) -> str:
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, UTF-8 as it is."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(value)
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Annotation:
     round: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a judge says of one interaction. `verdict` is None where it abstained, with `reason`."""
 
@@ -90,3 +93,6 @@ class Verdict:
     critique: str = ""
     repeat: int = 0
     confidence: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}

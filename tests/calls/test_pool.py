@@ -12,14 +12,9 @@ import pytest
 
 from judgelab.calls import pool as pools
 from judgelab.calls.accounts import Accounts
-from judgelab.calls.pool import (
-    BudgetSpent,
-    Calls,
-    NotRecorded,
-    Pool,
-    estimated_cost,
-    estimated_tokens,
-)
+from judgelab.calls.budget import BudgetSpent, estimated_cost
+from judgelab.calls.line import Calls, NotRecorded
+from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.models.base import CallFailed, Model, Price, Reply, Request
 from judgelab.models.openai_compatible import OpenAICompatible
@@ -55,6 +50,7 @@ class Gated(Model):
         super().__init__(name, endpoint=endpoint, **more)
         self.gate = asyncio.Event()
         self.asked: list[str] = []
+        self.tokens = (0, 0)
         self.waiting = 0
         self.closed = 0
 
@@ -65,7 +61,7 @@ class Gated(Model):
             await self.gate.wait()
         finally:
             self.waiting -= 1
-        return Reply(f"to {self.asked[-1]}")
+        return Reply(f"to {self.asked[-1]}", tokens_in=self.tokens[0], tokens_out=self.tokens[1])
 
     async def close(self) -> None:
         self.closed += 1
@@ -340,8 +336,9 @@ def test_budget_usd_counts_what_is_in_flight() -> None:
     async def main() -> None:
         model = Gated(concurrency=50)
         model.price = Price(**PRICE)
+        model.tokens = request(model, 1).estimated_tokens()
         each = estimated_cost(model, request(model, 1))
-        assert each == sum(estimated_tokens(request(model, 1)))
+        assert each == sum(model.tokens)
         pool = Pool(usd=3.5 * each)
         tasks = [
             asyncio.create_task(pool.ask(model, request(model, i), Accounts())) for i in range(9)
@@ -359,7 +356,7 @@ def test_budget_usd_counts_what_is_in_flight() -> None:
 
 def test_budget_usd_holds_where_answers_cost_what_was_estimated() -> None:
     async def main() -> None:
-        model = priced(*estimated_tokens(request(Scripted(["x"]), 10)), concurrency=4)
+        model = priced(*request(Scripted(["x"]), 10).estimated_tokens(), concurrency=4)
         each = estimated_cost(model, request(model, 10))
         pool, accounts = Pool(usd=5.5 * each), Accounts()
         replies, failures = await gathered(
@@ -497,11 +494,13 @@ def test_the_accounts_add_up() -> None:
             "pending": 2,
             "sent": 3,
             "from_store": 0,
+            "repaired": 0,
             "tokens_in": 20,
             "tokens_out": 3,
+            "tokens_cached": 0,
             "cost_usd": 26.0,
             "spent_usd": 26.0,
-            "models": ["m-1", "m-2"],
+            "models": {"m-1": 1, "m-2": 1},
         }
         assert accounts.detail == "budget: budget.calls=3 is spent"
         assert [(r["id"], r["repeat"]) for r in calls.replies] == [("a", 0), ("c", 0)]
@@ -532,8 +531,8 @@ def test_what_came_from_the_store_is_worth_something_and_was_not_paid(tmp_path: 
 def test_an_estimate_takes_the_cap_on_tokens_where_it_is_low() -> None:
     model = Scripted(["x"])
     asked = model.request(({"role": "user", "content": "x" * 400},), 0, "a")
-    assert estimated_tokens(asked) == (104, 200)
+    assert asked.estimated_tokens() == (104, 200)
     model.parameters = {"max_completion_tokens": 50}
     capped = model.request(asked.messages, 0, "a")
-    assert estimated_tokens(capped) == (104, 50)
+    assert capped.estimated_tokens() == (104, 50)
     assert estimated_cost(model, capped) == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -14,8 +15,8 @@ import pytest
 
 import judgelab
 from judgelab.calls import store as stores
-from judgelab.calls.store import CallStore
-from judgelab.errors import IncompleteError, UserError
+from judgelab.calls.store import CallStore, StoreFailed
+from judgelab.errors import UserError
 from judgelab.models.base import Reply, Request
 
 
@@ -52,7 +53,7 @@ def test_an_answer_comes_back_as_it_was(tmp_path: Path) -> None:
         assert db.execute("SELECT endpoint, url, model FROM calls").fetchall() == [
             ("here", "http://there", "m")
         ]
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     db.close()
 
@@ -105,7 +106,7 @@ def test_answers_that_come_together_are_committed_together(
     batches: list[int] = []
     commit = CallStore._commit
 
-    def counted(self: CallStore, batch: list[tuple[Request, Reply, str]]) -> None:
+    def counted(self: CallStore, batch: list[tuple[str, ...]]) -> None:
         batches.append(len(batch))
         commit(self, batch)
 
@@ -169,26 +170,134 @@ def test_closing_commits_what_still_waits(tmp_path: Path) -> None:
     assert rows(path) == 1
 
 
-def test_a_full_disk_is_said_and_the_store_goes_on_once_there_is_space(tmp_path: Path) -> None:
+def full(store: CallStore) -> None:
+    """No page more: what SQLite says of a full disk."""
+    pages = store._write.execute("PRAGMA page_count").fetchone()[0]
+    store._write.execute(f"PRAGMA max_page_count={pages}")
+
+
+def test_a_full_disk_is_said_and_nothing_more_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "TRIES", (0.001, 0.001))
     path = tmp_path / "calls.db"
 
     async def main() -> None:
         store = CallStore(path)
-        await store.put(request("before"), Reply("kept"), "")
-        pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-        store._db.execute(f"PRAGMA max_page_count={pages}")
-        large = [store.put(request(i), Reply("x" * 50_000), "") for i in range(3)]
+        await store.put(request("before"), Reply("kept"))
+        await store.ready()
+        full(store)
+        large = [store.put(request(i), Reply("x" * 50_000)) for i in range(3)]
         for found in await asyncio.gather(*large, return_exceptions=True):
-            assert isinstance(found, IncompleteError), found
-            assert "could not be written to the call store" in str(found)
-            assert found.exit_code == 3
-        store._db.execute("PRAGMA max_page_count=100000")
-        await store.put(request(1), Reply("x" * 50_000), "")
+            assert isinstance(found, StoreFailed), found
+            assert "3 answers could not be written to" in str(found)
+            assert found.closes
+        with pytest.raises(StoreFailed):
+            await store.ready()
         assert store.get(request("before")) == Reply("kept")
         await store.close()
 
     asyncio.run(main())
-    assert rows(path) == 2
+    assert rows(path) == 1
+
+
+def test_answers_wait_in_memory_until_the_disk_has_space_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "TRIES", (0.005,) * 1000)
+    path = tmp_path / "calls.db"
+
+    async def main() -> None:
+        store = CallStore(path)
+        await store.put(request("before"), Reply("kept"))
+        full(store)
+        large = [asyncio.create_task(store.put(request(i), Reply("x" * 50_000))) for i in range(3)]
+        while store._writable.is_set():
+            await asyncio.sleep(0.001)
+        next_call = asyncio.create_task(store.ready())
+        await asyncio.sleep(0.02)
+        assert not next_call.done(), "nothing is sent while nothing can be kept"
+        store._write.execute("PRAGMA max_page_count=100000")
+        await asyncio.gather(*large, next_call)
+        await store.close()
+
+    asyncio.run(main())
+    assert rows(path) == 4
+
+
+def test_a_damaged_row_is_set_aside_and_counts_as_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "calls.db"
+
+    async def put(*answers: tuple[int, str]) -> None:
+        store = CallStore(path)
+        for i, text in answers:
+            await store.put(request(i), Reply(text), "u", 0.5)
+        await store.close()
+
+    asyncio.run(put((1, "first"), (2, "second")))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE calls SET reply=replace(reply, 'first', 'fierst') WHERE id=1")
+    db.close()
+
+    async def main() -> None:
+        store = CallStore(path)
+        assert store.get(request(1)) is None
+        assert store.get(request(2)) == Reply("second")
+        assert store.quarantined == [request(1).key]
+        await store.put(request(1), Reply("again"))
+        assert store.get(request(1)) == Reply("again")
+        await store.close()
+
+    asyncio.run(main())
+    with sqlite3.connect(path) as db:
+        (kept,) = db.execute("SELECT key, reply FROM quarantine").fetchall()
+    db.close()
+    assert kept[0] == request(1).key
+    assert "fierst" in kept[1]
+
+
+def test_an_older_store_is_brought_up_to_date_with_a_backup_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "calls.db"
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TABLE calls (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, url TEXT NOT NULL, "
+            "model TEXT NOT NULL, reply TEXT NOT NULL, at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)"
+            " WITHOUT ROWID"
+        )
+        for i in range(50):
+            row = (request(i).key, "here", "u", "m", json.dumps(Reply(f"old {i}").to_json()))
+            db.execute(
+                "INSERT INTO calls (key, endpoint, url, model, reply) VALUES (?,?,?,?,?)", row
+            )
+        db.execute("PRAGMA user_version=1")
+    db.close()
+
+    async def main() -> None:
+        store = CallStore(path)
+        assert [store.get(request(i)) for i in range(50)] == [Reply(f"old {i}") for i in range(50)]
+        assert not store.quarantined
+        await store.put(request("new"), Reply("new"))
+        await store.close()
+
+    asyncio.run(main())
+    assert rows(path) == 51
+    assert rows(tmp_path / "calls.db.v1") == 50
+
+
+def test_what_was_used_again_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "calls.db"
+
+    async def main() -> None:
+        for _ in range(2):
+            store = CallStore(path)
+            store.used_again(request(1), 0.25)
+            store.used_again(request(2), 0.25)
+            await store.close()
+
+    asyncio.run(main())
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT * FROM saved").fetchall() == [("here", "m", 4, 1.0)]
+    db.close()
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough " * 40])
@@ -205,7 +314,7 @@ def test_a_store_of_another_version_is_said_and_kept(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=9")
     db.close()
-    with pytest.raises(UserError, match="schema version 9; this judgelab reads 1"):
+    with pytest.raises(UserError, match="schema version 9; this judgelab reads 2"):
         CallStore(path)
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (9,)

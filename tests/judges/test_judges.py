@@ -16,7 +16,8 @@ import pytest
 
 from builders import example, examples, interaction, split, text, train_set
 from judgelab.calls import pool as pools
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.data.sample.query import valid_query
 from judgelab.demos.balanced import BalancedDemos
@@ -406,7 +407,7 @@ def test_wrong_arguments_are_refused(wrong: dict[str, Any], kind: type[Exception
 
 
 def test_what_a_judge_does_not_use() -> None:
-    common = {"rubric", "template", "reasoning", "context", "repeats"}
+    common = {"rubric", "template", "reasoning", "context", "repeats", "repair"}
     for kind in (ConstantJudge, AssertionJudge, RecordedJudge):
         assert set(kind.unused({})) == common
     assert set(ClassifierJudge.unused({})) == common - {"context"}

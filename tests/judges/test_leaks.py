@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from builders import example, split, text
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.data.split import Fold, Split
 from judgelab.demos.balanced import BalancedDemos
 from judgelab.demos.base import DemoSelector

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 import time
+import traceback
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from builders import examples, split
 from judgelab.calls import pool as pools
 from judgelab.calls.accounts import Accounts
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.demos.balanced import BalancedDemos
 from judgelab.errors import ConfigError
 from judgelab.judges.prompted import PromptedJudge
 from judgelab.models.base import CallFailed, Model, Reply
+from judgelab.models.endpoint import EndpointModel
 from judgelab.models.litellm import LiteLLM
-from judgelab.models.openai_compatible import OpenAICompatible
+from judgelab.models.openai_compatible import MOST_BYTES, OpenAICompatible
+from judgelab.parsing import parse
 from judgelab.types import Verdict
 from server import ChatServer, Fault
 
@@ -116,7 +123,7 @@ def test_both_give_the_same_verdicts(server: ChatServer, tmp_path: Path) -> None
     assert two == one
     assert fast == slow
     assert fast["tokens_in"] == 6000
-    assert fast["models"] == ["served-model"]
+    assert fast["models"] == {"served-model": 60}
 
     def said(body: Any) -> str:
         return json.dumps(
@@ -237,8 +244,9 @@ def test_another_400_is_a_failure_and_is_not_tried_again(make: Make, server: Cha
         Fault(200, data=b'{"choices": []}'),
         Fault(200, data=b"\xff\xfe{"),
         Fault(cut=True),
+        Fault(reset=True),
     ],
-    ids=["500", "503", "429", "408", "html", "half", "no choice", "no UTF-8", "cut off"],
+    ids=["500", "503", "429", "408", "html", "half", "no choice", "no UTF-8", "cut off", "reset"],
 )
 @both
 def test_what_may_pass_is_tried_again(make: Make, fault: Fault, server: ChatServer) -> None:
@@ -252,11 +260,11 @@ def test_what_may_pass_is_tried_again(make: Make, fault: Fault, server: ChatServ
     [
         b"[]",
         b"null",
-        b'{"error": {"message": "overloaded"}}',
         b'{"choices": [{"message": {"content": ["part"]}}]}',
+        b'{"choices": [{"message": {"content": {"text": "a"}}}]}',
+        b'{"choices": [{"message": {"content": "a"}, "finish_reason": "error"}]}',
         b'{"choices": [{"message": {"content": "a", "refusal": 3}}]}',
         b'{"choices": {"0": {}}}',
-        b'{"choices": [{"message": {"content": "a"}}], "usage": [1]}',
     ],
 )
 def test_json_that_is_no_chat_completion_is_malformed(data: bytes, server: ChatServer) -> None:
@@ -299,17 +307,72 @@ def test_who_asks_for_an_hour_is_left_alone(make: Make, server: ChatServer) -> N
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("fault", [Fault(hang=True), Fault(drip=0.1)], ids=["hang", "slow drip"])
 @both
-def test_a_hanging_server_ends_at_the_timeout(make: Make, server: ChatServer) -> None:
-    server.faults = {0: Fault(hang=True)}
+def test_a_server_that_does_not_end_ends_at_the_timeout(
+    make: Make, fault: Fault, server: ChatServer
+) -> None:
+    server.faults = {0: fault}
     began = time.monotonic()
     assert "verdict" in text(ask(make(server, timeout=0.3)))
     assert 0.3 <= time.monotonic() - began < 5
     assert len(server.seen) == 2
-    server.faults = lambda number, body: Fault(hang=True)
+    server.faults = lambda number, body: fault
     failed = failure(ask(make(server, timeout=0.3, retries=0)))
     assert failed.cause in ("timeout", "408")
     assert failed.retry
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [(Fault(cut=True), "connection"), (Fault(reset=True), "connection"), (Fault(529), "529")],
+)
+def test_a_cause_is_short(fault: Fault, cause: str, server: ChatServer) -> None:
+    server.faults = lambda number, body: fault
+    failed = failure(ask(_openai(server, retries=0)))
+    assert (failed.cause, failed.retry) == (cause, True)
+
+
+def test_an_answer_without_an_end_fills_no_memory(server: ChatServer) -> None:
+    server.faults = {0: Fault(data=b" " * (MOST_BYTES + 1))}
+    failed = failure(ask(_openai(server)))
+    assert (failed.cause, failed.retry) == ("malformed", False)
+    assert "8 MiB" in failed.detail
+    longest = json.loads(raw(content="a").data or b"")
+    longest["choices"][0]["message"]["content"] = "b" * (MOST_BYTES - 1000)
+    server.faults = {1: Fault(data=json.dumps(longest).encode())}
+    assert len(text(ask(_openai(server)))) == MOST_BYTES - 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "requests"),
+    [
+        ({"code": 502, "message": "Provider returned error"}, "502", 3),
+        ({"code": 401, "message": "No such user"}, "401", 1),
+        ({"code": "server_error"}, "500", 3),
+        ("overloaded", "500", 3),
+    ],
+)
+def test_an_error_that_comes_as_a_success_is_that_error(
+    error: Any, cause: str, requests: int, server: ChatServer
+) -> None:
+    server.faults = lambda number, body: Fault(data=json.dumps({"error": error}).encode())
+    assert failure(ask(_openai(server, retries=2))).cause == cause
+    assert len(server.seen) == requests
+
+
+def test_a_refused_item_that_comes_as_a_success_is_an_abstention(server: ChatServer) -> None:
+    error = {"code": 403, "message": "requires moderation; your input was flagged"}
+    server.faults = {0: Fault(data=json.dumps({"error": error}).encode())}
+    assert ask(_openai(server)) == [Reply("", finish="content_filter")]
+
+
+def test_another_address_is_not_followed(server: ChatServer) -> None:
+    """The key would go where the config does not say."""
+    server.faults = lambda number, body: Fault(307, headers={"Location": f"{server.url}/other"})
+    failed = failure(ask(_openai(server)))
+    assert (failed.cause, failed.closes) == ("307", True)
+    assert len(server.seen) == 1
 
 
 @both
@@ -375,6 +438,85 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     assert "sk-canary-77" not in json.dumps(model.request((), 0, "x").__dict__, default=str)
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda key: key,
+        lambda key: quote(key, safe=""),
+        lambda key: b64encode(key.encode()).decode(),
+        lambda key: b64encode(f"Bearer {key}".encode()).decode(),
+    ],
+    ids=["plain", "in a URL", "Base64", "Base64 of the header"],
+)
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+@both
+def test_a_server_that_echoes_the_key_puts_it_nowhere(
+    make: Make,
+    status: int,
+    spelling: Callable[[str], str],
+    server: ChatServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = "sk-canary/77+x"
+    monkeypatch.setenv("MY_KEY", key)
+    echo = spelling(key)
+    server.faults = lambda number, body: Fault(status, message=f"No: {echo}. Really.")
+    failed = failure(ask(make(server, api_key_env="MY_KEY", retries=0)))
+    everything = "".join(traceback.format_exception(failed)) + repr(vars(failed))
+    assert key not in everything
+    assert echo[4:-4] not in everything
+
+
+def test_a_key_that_litellm_found_by_itself_is_blotted_out_too(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-77")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("A_KEY", "No")
+    server.faults = lambda number, body: Fault(400, message="No: sk-canary-77. Really.")
+    failed = failure(ask(LiteLLM("openai/m", retries=0)))
+    assert server.seen[0].headers["authorization"] == "Bearer sk-canary-77"
+    assert "No: ***. Really." in failed.detail
+
+
+@both
+def test_no_error_of_transport_holds_the_key(
+    make: Make, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-canary-77")
+    server.faults = lambda number, body: Fault(cut=True)
+    failed = failure(ask(make(server, api_key_env="MY_KEY", retries=0)))
+    assert "sk-canary-77" not in "".join(traceback.format_exception(failed)) + repr(vars(failed))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:s3cret@127.0.0.1:1/v1",
+        "http://s3cret@127.0.0.1:1/v1",
+        "http://127.0.0.1:1/v1?key=s3cret",
+        "http://127.0.0.1:1/v1#s3cret",
+        "http://me:s3cret@[::1/v1",
+    ],
+)
+@both
+def test_an_address_with_a_secret_is_refused(make: Make, address: str) -> None:
+    with pytest.raises(ConfigError, match="the key as an environment variable") as refused:
+        make(address)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["sk-1\nX-Evil: 1", "sk-\x00", "sk-ключ"])
+@both
+def test_a_key_that_is_none_is_said_before_anything_is_sent(
+    make: Make, key: str, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EndpointModel, "key", key)
+    with pytest.raises(ConfigError, match="MY_KEY holds no key") as refused:
+        make(server, api_key_env="MY_KEY").check()
+    assert key not in str(refused.value)
+
+
 def test_a_key_with_a_line_break_is_sent_without(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,9 +525,10 @@ def test_a_key_with_a_line_break_is_sent_without(
     assert server.seen[0].headers["authorization"] == "Bearer sk-1"
 
 
-def test_a_base_url_without_http_is_said_before_anything_is_sent() -> None:
-    with pytest.raises(ConfigError, match=r"model\.base_url=localhost:8000/v1"):
-        _openai("localhost:8000/v1").check()
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "http:///v1", "http://"])
+def test_a_base_url_that_is_none_is_said_before_anything_is_sent(address: str) -> None:
+    with pytest.raises(ConfigError, match=rf"model\.base_url={address.rstrip('/')}: it starts"):
+        _openai(address).check()
 
 
 # --- parameters that the endpoint does not take
@@ -427,15 +570,123 @@ def test_what_cannot_be_left_out_is_a_failure(make: Make, param: str, server: Ch
     assert len(server.seen) == 1
 
 
-def test_a_rejected_response_format_is_left_out(server: ChatServer) -> None:
+def test_several_rejected_parameters_are_left_out_one_by_one(server: ChatServer) -> None:
+    """In flight at once: a request that was sent with what is known by now is asked again."""
+    messages = {
+        "response_format": "Invalid parameter: 'response_format' of type 'json_schema' is not "
+        "supported with this model.",
+        "logprobs": "Unrecognized request argument supplied: logprobs",
+        "temperature": "'temperature' does not support 0.0 with this model.",
+    }
+
     def faults(number: int, body: Any) -> Fault | None:
-        if "response_format" in body:
-            return Fault(400, code="unsupported_parameter", param="response_format")
+        for name, message in messages.items():
+            if name in body:
+                return Fault(400, message=message)
         return None
 
     server.faults = faults
-    assert "verdict" in text(ask(_openai(server, structured=True)))
-    assert len(server.seen) == 2
+    model = _openai(server, structured=True, logprobs=True, concurrency=8, retries=0, seed=1)
+    found = ask(model, 40)
+    assert all(isinstance(one, Reply) for one in found), found
+    assert sum(bool(body.keys() & messages) for body in server.bodies) <= 3 * 8
+    assert all(body["seed"] == 1 for body in server.bodies)
+
+
+def test_a_cap_is_sent_under_the_name_that_the_endpoint_asks_for(server: ChatServer) -> None:
+    def faults(number: int, body: Any) -> Fault | None:
+        if "max_tokens" not in body:
+            return None
+        return Fault(
+            400,
+            code="unsupported_parameter",
+            param="max_tokens",
+            message="Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+            "'max_completion_tokens' instead.",
+        )
+
+    server.faults = faults
+    model = _openai(server, max_tokens=9)
+    assert len(ask(model, 3)) == 3
+    kept = [body for body in server.bodies if "max_tokens" not in body]
+    assert [body["max_completion_tokens"] for body in kept] == [9] * 3
+
+
+def test_a_cap_that_is_taken_under_neither_name_is_left_out(server: ChatServer) -> None:
+    def faults(number: int, body: Any) -> Fault | None:
+        for name, other in (("max_tokens", "completion"), ("max_completion_tokens", "max_tokens")):
+            if name in body:
+                message = f"{name} is not supported, use max_{other}_tokens or {other}"
+                return Fault(400, param=name, message=message)
+        return None
+
+    server.faults = faults
+    assert "verdict" in text(ask(_openai(server, max_tokens=9)))
+    assert [sorted(body.keys() - {"model", "messages"}) for body in server.bodies] == [
+        ["max_tokens", "temperature"],
+        ["max_completion_tokens", "temperature"],
+        ["temperature"],
+    ]
+
+
+# --- confidence
+
+
+def test_logprobs_become_the_verdict_s_confidence(server: ChatServer) -> None:
+    pieces = [('{"verdict": "', -2.0), ("pass", -0.25), ('"}', -2.0)]
+    answer = json.loads(raw(content='{"verdict": "pass"}').data or b"")
+    answer["choices"][0]["logprobs"] = {
+        "content": [{"token": piece, "logprob": logprob} for piece, logprob in pieces]
+    }
+    server.faults = {0: Fault(data=json.dumps(answer).encode())}
+    model = _openai(server, logprobs=True)
+    (reply,) = ask(model)
+    assert isinstance(reply, Reply)
+    assert reply.confidence == pytest.approx(math.exp(-0.25), abs=1e-6)
+    assert server.bodies[0]["logprobs"] is True
+    # It changes what is stored, so it is part of the question.
+    question = ({"role": "user", "content": "q"},)
+    without = _openai(server)
+    assert without.request(question, 0, "x").key != model.request(question, 0, "x").key
+    assert isinstance(ask(without)[0], Reply)
+    assert "logprobs" not in server.bodies[1]
+
+
+# --- prompts that the model could not read whole
+
+
+@both
+def test_what_is_above_the_context_window_is_never_sent_nor_cut(
+    make: Make, server: ChatServer
+) -> None:
+    model = make(server, context_window=300, max_tokens=50)
+    long, short = ({"role": "user", "content": "word " * 300},), ({"role": "user", "content": "w"},)
+
+    async def one(question: Any) -> Reply:
+        return await model.complete(model.request(question, 0, "x"))
+
+    async def main() -> list[Reply]:
+        try:
+            return [await one(long), await one(short)]
+        finally:
+            await model.close()
+
+    refused, answered = asyncio.run(main())
+    assert refused == Reply("", finish="too_long")
+    assert parse(refused).reason == "too_long"
+    assert "verdict" in answered.text
+    assert [body["messages"] for body in server.bodies] == [list(short)]
+    assert "context_window" not in server.bodies[0]
+
+
+def test_a_wider_window_asks_again(server: ChatServer) -> None:
+    """What was never sent is not stored under the key of what would be."""
+    question = ({"role": "user", "content": "word " * 300},)
+    small, wide = _openai(server, context_window=300), _openai(server, context_window=3000)
+    none = _openai(server)
+    assert small.request(question, 0, "x").key != wide.request(question, 0, "x").key
+    assert wide.request(question, 0, "x").key == none.request(question, 0, "x").key
+    assert small.request((), 0, "x").key == none.request((), 0, "x").key
 
 
 # --- names

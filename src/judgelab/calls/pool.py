@@ -1,229 +1,306 @@
 """The pool: every call of every variant goes through it, once.
 
 One request is answered by, in this order: the run's own record (replay), an equal request that is
-already on its way, the call store, the model.
+already on its way, the call store, another process that is asking it, the model.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Mapping
+import time
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from judgelab.calls.accounts import Accounts
+from judgelab.calls.budget import Budget, Purse, most_tokens
+from judgelab.calls.limits import Limiter
 from judgelab.calls.store import CallStore
 from judgelab.models.base import CallFailed, Model, Rejected, Reply, Request
-from judgelab.types import Verdict
 
 BACKOFF = 0.5  # seconds before the first retry, doubled each time, with full jitter
-LONGEST_WAIT = 60.0  # a server that asks for more is left alone: the call fails, to be resumed
-# What an answer is expected to hold where max_tokens is not set, for estimates.
-USUAL_ANSWER_TOKENS = 200
+LONGEST_WAIT = 60.0  # a server that asks for more is left alone, to be resumed
+PATIENCE = 600.0  # seconds that a request waits for a rate limit to pass
+POLL = 0.05  # seconds between two looks at what another process is asking
+DRAIN = 10.0  # seconds that calls on their way get to end after an interrupt
 
 
-class BudgetSpent(CallFailed):
-    """The next call would pass a cap of `budget`; nothing was sent."""
-
-
-class NotRecorded(CallFailed):
-    """A replay has no answer for this call."""
+class Interrupted(CallFailed):
+    """The run is being stopped: what is on its way may end, nothing more is sent."""
 
 
 @dataclass
 class Pool:
     """Shared by all variants of a sweep, in one event loop.
 
-    `calls` and `usd` are caps for all of them together, None for no cap. A pool with a `record`
-    (item, repeat and key of a call -> reply) sends nothing.
+    `calls`, `tokens` and `usd` are caps for all of them together, None for no cap; `per_run` caps
+    each variant. A pool with a `record` (item, repeat and key of a call -> reply) sends nothing.
     """
 
     store: CallStore | None = None
     calls: int | None = None
+    tokens: int | None = None
     usd: float | None = None
+    per_run: Budget = field(default_factory=Budget)
     record: Mapping[tuple[str, int], list[tuple[str, Reply]]] | None = None
-    sent: int = 0
-    spent: float = 0.0
-    _reserved: float = 0.0
-    _limits: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    interrupted: int = 0  # by which signal
+    _limits: dict[str, Limiter] = field(default_factory=dict)
+    _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _flights: dict[str, _Flight] = field(default_factory=dict)
     _closed: dict[str | tuple[str, str], CallFailed] = field(default_factory=dict)
     _dearer: dict[tuple[str, str], float] = field(default_factory=dict)
-    _models: list[Model] = field(default_factory=list)
+    _senders: dict[Hashable, Model] = field(default_factory=dict)
+    _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _deadline: asyncio.TimerHandle | None = None
+
+    def __post_init__(self) -> None:
+        self._purse = Purse(Budget(self.calls, self.tokens, self.usd))
+
+    @property
+    def sent(self) -> int:
+        """Calls sent, every try counted."""
+        return self._purse.calls
+
+    @property
+    def spent(self) -> float:
+        """USD."""
+        return self._purse.usd
+
+    def workers(self, model: Model) -> int:
+        """How many requests are in work at a time: prepared, on their way, being kept, read."""
+        return model.concurrency if model.local else 2 * model.concurrency + 8
+
+    def turn(self, model: Model) -> asyncio.Semaphore:
+        """To be held from before a request is made until its answer is read.
+
+        It keeps the variants of a sweep in step, and prompts that nobody can send yet out of
+        memory.
+        """
+        turn = self._turns.get(model.endpoint)
+        if turn is None:
+            turn = self._turns[model.endpoint] = asyncio.Semaphore(self.workers(model))
+        return turn
 
     async def ask(self, model: Model, request: Request, accounts: Accounts) -> Reply:
         """The answer to a request. Raises CallFailed where there is none."""
-        if model.local:
+        if model.local or request.too_long:  # neither is sent
             return await model.complete(request)
         flight = self._flights.get(request.key)
-        shared = flight is not None
-        if flight is None:
-            stored = self.store.get(request) if self.store else None
-            if stored is not None:
-                accounts.stored += 1
-                return stored
-            flight = _Flight(asyncio.create_task(self._send(model, request, accounts)))
-            self._flights[request.key] = flight
-        reply = await self._wait(request.key, flight)
-        accounts.stored += shared
-        return reply
-
-    async def _wait(self, key: str, flight: _Flight) -> Reply:
-        """Who gives up leaves the flight to the others; the last one ends it."""
-        flight.askers += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.askers -= 1
-            if not flight.askers:
-                flight.task.cancel()
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
+        if flight is not None:
+            reply = await self._wait(request.key, flight)
+            return self._used_again(model, request, reply, accounts)
+        stored = self.store.get(request) if self.store else None
+        if stored is not None:
+            return self._used_again(model, request, stored, accounts)
+        self._check_open(model)
+        flight = _Flight()
+        flight.task = asyncio.create_task(self._fly(flight, model, request, accounts))
+        flight.task.add_done_callback(_looked_at)
+        self._flights[request.key] = flight
+        return await self._wait(request.key, flight)
 
     def has(self, request: Request) -> bool:
         """Whether the answer is in the call store."""
         return self.store is not None and self.store.get(request) is not None
 
-    async def _send(self, model: Model, request: Request, accounts: Accounts) -> Reply:
-        if model not in self._models:
-            self._models.append(model)
-        limit = self._limits.setdefault(model.endpoint, asyncio.Semaphore(model.concurrency))
-        attempt = 0
-        while True:
-            async with limit:
-                try:
-                    reply = await self._send_once(model, request, accounts)
-                    break
-                except Rejected:
-                    continue
-                except CallFailed as failure:
-                    if failure.closes:
-                        self._closed[_scope(model, failure)] = failure
-                    too_long = failure.after > LONGEST_WAIT
-                    if not failure.retry or failure.closes or too_long or attempt == model.retries:
-                        raise
-                    wait = max(failure.after, random.uniform(0, BACKOFF * 2**attempt))
-                    attempt += 1
-            await asyncio.sleep(min(wait, LONGEST_WAIT))
+    @property
+    def on_wire(self) -> int:
+        """How many calls wait for their answer now."""
+        return sum(flight.on_wire for flight in self._flights.values())
+
+    def interrupt(self, signal: int) -> None:
+        """Send nothing more; what is on its way gets DRAIN seconds to come in and be kept."""
+        self.interrupted = signal
+        for flight in self._flights.values():
+            if not flight.on_wire:
+                flight.task.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(DRAIN, self._abandon)
+
+    def _abandon(self) -> None:
+        for flight in self._flights.values():
+            flight.task.cancel()
+
+    def _used_again(
+        self, model: Model, request: Request, reply: Reply, accounts: Accounts
+    ) -> Reply:
+        accounts.stored += 1
         if self.store:
-            await self.store.put(request, reply, getattr(model, "url", ""))
+            self.store.used_again(request, model.price.of(reply) if model.price else 0.0)
         return reply
 
-    async def _send_once(self, model: Model, request: Request, accounts: Accounts) -> Reply:
+    async def _wait(self, key: str, flight: _Flight) -> Reply:
+        """Who gives up leaves the flight to the others. One that nobody waits for ends, unless it
+        is on the wire: that is paid for, so it goes on and is kept."""
+        flight.askers += 1
+        try:
+            return await asyncio.shield(flight.task)
+        except asyncio.CancelledError:
+            if self.interrupted and flight.task.cancelled():
+                raise Interrupted("interrupted") from None
+            raise
+        finally:
+            flight.askers -= 1
+            if not flight.askers and not flight.on_wire:
+                flight.task.cancel()
+                self._flights.pop(key, None)
+
+    async def _fly(
+        self, flight: _Flight, model: Model, request: Request, accounts: Accounts
+    ) -> Reply:
+        claims = self.store.claims if self.store else None
+        try:
+            while claims and not claims.take(request.key):
+                self._check_open(model)
+                await asyncio.sleep(POLL)
+            # Another process may have asked it since we looked.
+            stored = self.store.get(request) if self.store else None
+            if stored is not None:
+                return self._used_again(model, request, stored, accounts)
+            return await self._send(flight, model, request, accounts)
+        finally:
+            if claims:
+                claims.give_back(request.key)
+            if self._flights.get(request.key) is flight:
+                del self._flights[request.key]
+
+    async def _send(
+        self, flight: _Flight, model: Model, request: Request, accounts: Accounts
+    ) -> Reply:
+        tries = 0
+        patience = time.monotonic() + PATIENCE
+        while True:
+            try:
+                reply = await self._send_once(flight, model, request, accounts)
+                break
+            except Rejected:
+                continue
+            except CallFailed as failure:
+                limited = failure.cause == "429" and model.retries > 0
+                if failure.retry:
+                    failure.closes |= failure.after > LONGEST_WAIT
+                    failure.closes |= limited and time.monotonic() > patience
+                if failure.closes:
+                    self._close(model, failure)
+                if not failure.retry or failure.closes or not (limited or tries < model.retries):
+                    raise
+                longest = min(LONGEST_WAIT, BACKOFF * 2 ** min(tries, 16))
+                wait = failure.after + random.uniform(0, longest)
+                tries += 1
+            await asyncio.sleep(wait)
+        return reply
+
+    async def _send_once(
+        self, flight: _Flight, model: Model, request: Request, accounts: Accounts
+    ) -> Reply:
+        self._check_open(model)
+        limiter = self._limiter(model)
+        size = most_tokens(request)
+        place = await limiter.acquire(sum(size))
+        used = None
+        try:
+            if self.store:
+                await self.store.ready()
+            self._check_open(model)
+            purses = (self._purse, accounts.purse)
+            reserved = await self._reserve(model, size, purses)
+            flight.on_wire = True
+            if self.store:
+                self.store.claims.count(sent=1)
+            tokens, cost = 0, 0.0
+            try:
+                reply = await self._senders.setdefault(model.line, model).complete(request)
+                used = tokens = reply.tokens_in + reply.tokens_out
+                cost = model.price.of(reply) if model.price else 0.0
+                self._learn(model, size, tokens, cost)
+                limiter.went_well()
+            except CallFailed as failure:
+                flight.on_wire = False
+                if failure.retry and not isinstance(failure, Rejected):
+                    limiter.suffers(place, min(failure.after, LONGEST_WAIT))
+                if self.store:
+                    self.store.claims.count(settled=1)
+                raise
+            finally:
+                for purse in purses:
+                    purse.settle(reserved, tokens, cost)
+                self._settled.set()
+        finally:
+            limiter.release(place, used)
+        if self.store:
+            await self.store.put(request, reply, getattr(model, "url", ""), cost)
+            self.store.claims.count(settled=1)
+        return reply
+
+    async def _reserve(
+        self, model: Model, size: tuple[int, int], purses: tuple[Purse, ...]
+    ) -> tuple[float, float]:
+        """(tokens, USD) put aside for a call. Raises BudgetSpent."""
+        while True:
+            # Answers that took more than estimated make the next ones count for more.
+            more = self._dearer.get((model.endpoint, model.name), 1.0)
+            usd = model.price.estimate(*size) if model.price else 0.0
+            reserved = (sum(size) * more, usd * more)
+            if all(purse.has_room(*reserved) for purse in purses):
+                for purse in purses:
+                    purse.reserve(*reserved)
+                return reserved
+            self._settled.clear()
+            await self._settled.wait()
+            self._check_open(model)
+
+    def _learn(self, model: Model, size: tuple[int, int], tokens: int, cost: float) -> None:
+        estimate = model.price.estimate(*size) if model.price else 0.0
+        more = max(tokens / max(1, sum(size)), cost / estimate if estimate else 0.0)
+        name = (model.endpoint, model.name)
+        self._dearer[name] = max(self._dearer.get(name, 1.0), more)
+
+    def _limiter(self, model: Model) -> Limiter:
+        limits = (model.concurrency, model.requests_per_minute, model.tokens_per_minute)
+        limiter = self._limits.get(model.endpoint)
+        if limiter is None:
+            limiter = self._limits[model.endpoint] = Limiter(*limits)
+        else:
+            limiter.tighten(*limits)
+        return limiter
+
+    def _check_open(self, model: Model) -> None:
+        if self.interrupted:
+            raise Interrupted("interrupted")
         closed = self._closed.get(model.endpoint) or self._closed.get((model.endpoint, model.name))
         if closed:
             raise CallFailed(closed.cause, closed.detail, closes=True)
-        estimate = estimated_cost(model, request)
-        # Answers that cost more than estimated make the next ones count for more.
-        reserve = estimate * self._dearer.get((model.endpoint, model.name), 1.0)
-        if self.calls is not None and self.sent >= self.calls:
-            raise BudgetSpent("budget", f"budget.calls={self.calls} is spent")
-        if self.usd is not None and self.spent + self._reserved + reserve > self.usd:
-            raise BudgetSpent("budget", f"budget.usd={self.usd:g} would be passed")
-        self.sent += 1
-        accounts.sent += 1
-        self._reserved += reserve
-        try:
-            reply = await model.complete(request)
-        finally:
-            self._reserved -= reserve
-        cost = model.price.of(reply) if model.price else 0.0
-        self.spent += cost
-        accounts.spent_usd += cost
-        if estimate:
-            name = (model.endpoint, model.name)
-            self._dearer[name] = max(self._dearer.get(name, 1.0), cost / estimate)
-        return reply
+
+    def _close(self, model: Model, failure: CallFailed) -> None:
+        """No more calls to the endpoint, or where it is not found to the model alone."""
+        one_model = failure.cause == "404"
+        scope = (model.endpoint, model.name) if one_model else model.endpoint
+        self._closed.setdefault(scope, failure)
 
     async def close(self) -> None:
         """End what is still on its way, and give back sockets and the store."""
+        if self._deadline:
+            self._deadline.cancel()
         flights = [flight.task for flight in self._flights.values()]
         for task in flights:
             task.cancel()
         await asyncio.gather(*flights, return_exceptions=True)
-        for model in self._models:
+        for model in self._senders.values():
             await model.close()
         if self.store:
             await self.store.close()
 
 
-@dataclass
 class _Flight:
     """A request on its way, and how many wait for it."""
 
     task: asyncio.Task[Reply]
-    askers: int = 0
+
+    def __init__(self) -> None:
+        self.askers = 0
+        self.on_wire = False
 
 
-def _scope(model: Model, failure: CallFailed) -> str | tuple[str, str]:
-    """What a failure closes: the endpoint, or where it is not found the model alone."""
-    return (model.endpoint, model.name) if failure.cause == "404" else model.endpoint
-
-
-@dataclass
-class Calls:
-    """One variant's line to the pool: keeps its accounts and records its replies."""
-
-    pool: Pool
-    accounts: Accounts = field(default_factory=Accounts)
-    replies: list[dict[str, Any]] = field(default_factory=list)
-    _asked: Counter[tuple[str, int]] = field(default_factory=Counter)
-
-    async def ask(self, model: Model, request: Request) -> Reply:
-        """As `Pool.ask`; in a replay the answer is the one recorded for this item and repeat."""
-        if self.pool.record is not None:
-            reply = self._replay(request)
-        else:
-            reply = await self.pool.ask(model, request, self.accounts)
-        self.accounts.tokens_in += reply.tokens_in
-        self.accounts.tokens_out += reply.tokens_out
-        self.accounts.cost_usd += model.price.of(reply) if model.price else 0.0
-        if reply.model:
-            self.accounts.models[reply.model] += 1
-        place = {"id": request.item, "repeat": request.repeat, "key": request.key}
-        self.replies.append(place | {"reply": reply.to_json()})
-        return reply
-
-    def book(self, verdict: Verdict) -> None:
-        """Book a verdict, answered or abstained."""
-        if verdict.verdict:
-            self.accounts.answered += 1
-        else:
-            self.accounts.abstained[verdict.reason or "unsure"] += 1
-
-    def failed(self, failure: CallFailed) -> None:
-        """Book a call that has no answer."""
-        if isinstance(failure, BudgetSpent):
-            self.accounts.skipped += 1
-        else:
-            self.accounts.failed[failure.cause] += 1
-        self.accounts.detail = str(failure)
-
-    def _replay(self, request: Request) -> Reply:
-        """By key; where a rubric or template has moved, by place: the n-th call for the item."""
-        assert self.pool.record is not None
-        place = (request.item, request.repeat)
-        recorded = self.pool.record.get(place, [])
-        n = self._asked[place]
-        self._asked[place] += 1
-        for key, reply in recorded:
-            if key == request.key:
-                return reply
-        if n < len(recorded):
-            return recorded[n][1]
-        raise NotRecorded("not recorded", f"no answer for item {request.item!r}")
-
-
-def estimated_tokens(request: Request) -> tuple[int, int]:
-    """(in, out) tokens, at four characters a token and the answer at its usual length."""
-    letters = sum(len(message["content"]) for message in request.messages)
-    caps = (request.parameters.get(key) for key in ("max_tokens", "max_completion_tokens"))
-    most = next((cap for cap in caps if cap), USUAL_ANSWER_TOKENS)
-    return letters // 4 + 4 * len(request.messages), min(most, USUAL_ANSWER_TOKENS)
-
-
-def estimated_cost(model: Model, request: Request) -> float:
-    """USD that a call will roughly cost; 0.0 for a model without a price."""
-    return model.price.estimate(*estimated_tokens(request)) if model.price else 0.0
+def _looked_at(task: asyncio.Task[Reply]) -> None:
+    """A failure that nobody waits for any more is no one's business."""
+    if not task.cancelled():
+        task.exception()

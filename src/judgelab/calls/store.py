@@ -3,64 +3,123 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
 import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from judgelab.errors import IncompleteError, UserError
-from judgelab.models.base import Reply, Request
+from judgelab.calls.claims import Claims
+from judgelab.errors import UserError
+from judgelab.models.base import CallFailed, Reply, Request
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COMMIT_WINDOW = 0.02  # seconds that answers wait for company before they are committed together
+TRIES = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before another try of a commit that failed
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, endpoint TEXT NOT NULL, url TEXT NOT NULL,
+    model TEXT NOT NULL, reply TEXT NOT NULL, usd REAL NOT NULL, at TEXT NOT NULL, sum TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS quarantine (
+    key TEXT NOT NULL, endpoint TEXT, url TEXT, model TEXT, reply TEXT, usd REAL, at TEXT, sum TEXT
+);
+CREATE TABLE IF NOT EXISTS saved (
+    endpoint TEXT NOT NULL, model TEXT NOT NULL, answers INTEGER NOT NULL, usd REAL NOT NULL,
+    PRIMARY KEY (endpoint, model)
+);
+"""
+COLUMNS = ("key", "endpoint", "url", "model", "reply", "usd", "at", "sum")
+INSERT = f"INSERT OR IGNORE INTO calls ({', '.join(COLUMNS)}) VALUES (?,?,?,?,?,?,?,?)"
+
+
+class StoreFailed(CallFailed):
+    """Answers cannot be kept (a full disk), so nothing more is sent."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A row of the store; `usd` is what was paid for it, `at` when, in UTC."""
+
+    key: str
+    endpoint: str
+    url: str
+    model: str
+    reply: str
+    usd: float
+    at: str
+    sum: str
+
+    @property
+    def sound(self) -> bool:
+        return self.sum == checksum(self.key, self.reply)
+
+
+def checksum(key: str, reply: str) -> str:
+    """16 hex digits over a row's key and answer."""
+    data = f"{key}{reply}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 class CallStore:
     """Answers are committed before they are used, several in one transaction.
 
-    Use it within one event loop; several processes may share the file.
+    Use it within one event loop; several processes may share the file. A row that does not fit
+    its checksum goes to the table `quarantine` and counts as not there; `quarantined` lists the
+    keys of those met.
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        try:
-            self._open(path)
-        except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"{path} cannot be opened as a call store ({error}). "
-                "Move it away to start a new one; the answers in it are then asked again."
-            ) from error
-        self._waiting: list[tuple[Request, Reply, str]] = []
+        with opened(path) as self._read:
+            self._write = _connect(path)
+            self.claims = Claims(path)
+            if self.claims.lost:
+                _check_whole(self._read)
+        self.quarantined: list[str] = []
+        self._saved: dict[tuple[str, str], list[float]] = {}
+        self._waiting: list[tuple[str, ...]] = []
         self._next: asyncio.Task[None] | None = None  # collects answers for its commit
         self._commits: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
-
-    def _open(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
-            raise UserError(
-                f"{path} has schema version {version}; this judgelab reads {SCHEMA_VERSION}. "
-                "Update judgelab, or set JUDGELAB_HOME to another lab."
-            )
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        if version == SCHEMA_VERSION:
-            return
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, endpoint TEXT NOT NULL, "
-            "url TEXT NOT NULL, model TEXT NOT NULL, reply TEXT NOT NULL, "
-            "at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
-        )
-        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._failed: StoreFailed | None = None
 
     def get(self, request: Request) -> Reply | None:
         """The stored answer, if there is one."""
-        row = self._db.execute("SELECT reply FROM calls WHERE key=?", (request.key,)).fetchone()
-        return Reply(**json.loads(row[0])) if row else None
+        key = request.key
+        row = self._read.execute("SELECT reply, sum FROM calls WHERE key=?", (key,)).fetchone()
+        if row is None:
+            return None
+        if row[1] == checksum(key, row[0]):
+            return Reply.from_json(row[0])
+        quarantine(self._write, key)
+        self.quarantined.append(key)
+        return None
 
-    async def put(self, request: Request, reply: Reply, url: str) -> None:
-        """Returns once the answer is on disk; raises IncompleteError where it cannot be."""
-        self._waiting.append((request, reply, url))
+    def used_again(self, request: Request, usd: float) -> None:
+        """Note what an answer of the store has saved; written at `close`."""
+        total = self._saved.setdefault((request.endpoint, request.model), [0, 0.0])
+        total[0] += 1
+        total[1] += usd
+
+    async def ready(self) -> None:
+        """Returns once answers can be written; raises StoreFailed where that has been given up."""
+        if not self._writable.is_set():
+            await self._writable.wait()
+        if self._failed:
+            raise self._failed
+
+    async def put(self, request: Request, reply: Reply, url: str = "", usd: float = 0.0) -> None:
+        """Returns once the answer is on disk; raises StoreFailed where it cannot be."""
+        text = reply.json
+        sum_ = checksum(request.key, text)
+        row = (request.key, request.endpoint, url, request.model, text, usd, sum_)
+        self._waiting.append(row)  # type: ignore[arg-type]
         if self._next is None:
             self._next = asyncio.create_task(self._commit_soon())
             self._commits.add(self._next)
@@ -71,32 +130,154 @@ class CallStore:
         await asyncio.sleep(COMMIT_WINDOW)
         batch, self._waiting, self._next = self._waiting, [], None
         async with self._one_at_a_time:
-            try:
-                await asyncio.to_thread(self._commit, batch)
-            except sqlite3.Error as error:
-                raise IncompleteError(
-                    f"{len(batch)} answers could not be written to the call store ({error}). Give "
-                    "it space and the right to write, then give the same command again."
-                ) from error
+            for wait in (*TRIES, None):
+                try:
+                    await asyncio.to_thread(self._commit, batch)
+                    break
+                except sqlite3.Error as error:
+                    self._writable.clear()
+                    if wait is None or self._failed:
+                        self._give_up(len(batch), error)
+                await asyncio.sleep(wait or 0)
+            self._writable.set()
 
-    def _commit(self, batch: list[tuple[Request, Reply, str]]) -> None:
-        rows = [
-            (q.key, q.endpoint, url, q.model, json.dumps(r.to_json(), ensure_ascii=False))
-            for q, r, url in batch
-        ]
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            self._db.executemany(
-                "INSERT OR IGNORE INTO calls (key, endpoint, url, model, reply) VALUES (?,?,?,?,?)",
-                rows,
+    def _give_up(self, answers: int, error: sqlite3.Error) -> None:
+        self._failed = self._failed or StoreFailed(
+            "call store",
+            f"{answers} answers could not be written to {self.path} ({error}). "
+            "Give it space and the right to write",
+            closes=True,
+        )
+        self._writable.set()
+        raise self._failed from error
+
+    def _commit(self, batch: Sequence[tuple[str, ...]]) -> None:
+        with _transaction(self._write):
+            self._write.executemany(
+                INSERT.replace("(?,?,?,?,?,?,?,?)", "(?,?,?,?,?,?,datetime('now'),?)"), batch
             )
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     async def close(self) -> None:
         """Commit what still waits, then close the file."""
         await asyncio.gather(*self._commits, return_exceptions=True)
-        self._db.close()
+        try:
+            if self._saved and not self._failed:
+                note_saved(self._write, self._saved)
+        finally:
+            self._read.close()
+            self._write.close()
+            self.claims.close()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a store of this schema; every way in which it can be none is one message."""
+    try:
+        db = _connect(path)
+        _bring_up(db, path)
+        yield db
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"{path} cannot be opened as a call store ({error}). "
+            "Move it away to start a new one; the answers in it are then asked again."
+        ) from error
+
+
+def answers(
+    db: sqlite3.Connection, where: str = "1", values: Sequence[Any] = ()
+) -> Iterator[Answer]:
+    """The rows that fit an SQL condition, oldest first."""
+    query = f"SELECT {', '.join(COLUMNS)} FROM calls WHERE {where} ORDER BY id"
+    return (Answer(*row) for row in db.execute(query, values))
+
+
+def insert(db: sqlite3.Connection, rows: Iterable[Answer]) -> int:
+    """Put answers in that are not there yet; how many these were."""
+    before = db.total_changes
+    with _transaction(db):
+        values = ([getattr(row, name) for name in COLUMNS] for row in rows)
+        db.executemany(INSERT, values)
+    return db.total_changes - before
+
+
+def quarantine(db: sqlite3.Connection, key: str) -> None:
+    """Set a row aside that does not fit its checksum: it is asked again, and can be looked at."""
+    names = ", ".join(COLUMNS)
+    with _transaction(db):
+        db.execute(
+            f"INSERT INTO quarantine ({names}) SELECT {names} FROM calls WHERE key=?", (key,)
+        )
+        db.execute("DELETE FROM calls WHERE key=?", (key,))
+
+
+def note_saved(db: sqlite3.Connection, saved: Mapping[tuple[str, str], Sequence[float]]) -> None:
+    """Add to what the store has saved: (endpoint, model) -> answers, USD."""
+    with _transaction(db):
+        db.executemany(
+            "INSERT INTO saved VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET "
+            "answers = answers + excluded.answers, usd = usd + excluded.usd",
+            [(*who, *total) for who, total in saved.items()],
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous=FULL")
+    return db
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _bring_up(db: sqlite3.Connection, path: Path) -> None:
+    """Make the schema, or bring an older one up to date with a backup beside it."""
+    version = _version(db)
+    if version == SCHEMA_VERSION:
+        return
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version}; this judgelab reads {SCHEMA_VERSION}. "
+            "Update judgelab, or set JUDGELAB_HOME to another lab."
+        )
+    db.execute("PRAGMA journal_mode=WAL")
+    with _transaction(db):
+        version = _version(db)  # another process may have been first
+        if version == 1:
+            _back_up(path, path.with_name(f"{path.name}.v1"))
+            db.execute("ALTER TABLE calls RENAME TO calls_1")
+        if version < SCHEMA_VERSION:
+            for statement in SCHEMA.split(";")[:-1]:
+                db.execute(statement)
+        if version == 1:
+            old = db.execute("SELECT key, endpoint, url, model, reply, at FROM calls_1 ORDER BY at")
+            rows = ((*row[:5], 0.0, row[5], checksum(row[0], row[4])) for row in old)
+            db.executemany(INSERT, rows)
+            db.execute("DROP TABLE calls_1")
+        db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _back_up(path: Path, copy: Path) -> None:
+    source, target = sqlite3.connect(path), sqlite3.connect(copy)
+    source.backup(target)
+    source.close()
+    target.close()
+
+
+def _check_whole(db: sqlite3.Connection) -> None:
+    """After a kill: whether the file is still sound."""
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+STARTED = 4  # workers at a time: the first calls leave before the last prompts are made
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -31,8 +32,12 @@ async def as_completed(
             raise
         done.put_nowait(_End())
 
-    workers = [asyncio.create_task(worker()) for _ in range(limit)]
+    workers = []
     try:
+        for n in range(limit):
+            workers.append(asyncio.create_task(worker()))
+            if n % STARTED == STARTED - 1:
+                await asyncio.sleep(0)
         running = limit
         while running:
             result = await done.get()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from judgelab import resources, runner, sweep
 from judgelab.commands import show
-from judgelab.commands.run import build_tracking, open_pool, report, track
+from judgelab.commands.run import (
+    accounts,
+    build_tracking,
+    lost,
+    odd_answers,
+    open_pool,
+    report,
+    say_estimate,
+    track,
+)
+from judgelab.commands.stopping import run_stoppable
 from judgelab.data.looks import look
-from judgelab.errors import IncompleteError, UserError
+from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.runner import Bench, Run
 from judgelab.tracking.folder import RunFolder, find_run, runs_folder
 from judgelab.types import sha256
@@ -34,7 +43,13 @@ def holdout(name: str, *, as_json: bool) -> None:
     judge = sha256([variant.id, run.texts])
     taken = look(path, judge, bench.dataset.sha256, bench.split.config.looks)
     bench = replace(bench, look=taken)
-    asyncio.run(_judge(bench, run))
+    show.notes(lost(pool))
+    say_estimate(bench, [variant])
+    run_stoppable(_judge(bench, run), pool)
+    show.notes(odd_answers([run.folder], pool))
+    accounts([run.folder], pool)
+    if pool.interrupted:
+        raise Stopped(pool.interrupted)
     report(bench, [run.folder], as_json=as_json)
     show.err.print(f"[bold]{taken}[/]; intervals at {taken.level:.1%}")
     sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None
@@ -46,8 +61,5 @@ def holdout(name: str, *, as_json: bool) -> None:
 
 async def _judge(bench: Bench, run: Run) -> None:
     items = sum(len(fold.items) for fold in bench.folds)
-    try:
-        with show.progress(items, bench.pool) as progress:
-            await runner.run(bench, run, progress)
-    finally:
-        await bench.pool.close()
+    with show.progress(items, bench.pool) as progress:
+        await runner.run(bench, run, progress)

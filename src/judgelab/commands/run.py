@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,16 +11,24 @@ import click
 
 from judgelab import config as configs
 from judgelab import resources, runner, sweep
+from judgelab.calls.accounts import in_words, total
+from judgelab.calls.budget import Budget
+from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
-from judgelab.errors import IncompleteError, UserError
+from judgelab.commands.stopping import run_stoppable
+from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Run
 from judgelab.tracking.folder import RunFolder
+from judgelab.variants import Variant
 
 if TYPE_CHECKING:
     from judgelab.tracking.mlflow import MLflowTracking
+
+ESTIMATED_FROM = 16  # prompts of a variant
+PLAIN: Any = {"soft_wrap": True, "markup": False}
 
 
 def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
@@ -30,9 +37,16 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     sweep.check(plan)
     tracking = build_tracking(plan.variants[0].config)
     pool = open_pool(plan.variants[0].config)
-    bench, runs, failed = asyncio.run(_judge_all(plan, pool))
+    show.notes(lost(pool))
+    bench = runner.bench(plan.variants[0].config, pool)
+    say_estimate(bench, plan.variants)
+    bench, runs, failed = run_stoppable(_judge_all(plan, bench), pool)
+    show.notes(odd_answers([run.folder for run in runs], pool))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
     folders = sweep.rank([run.folder for run in runs if run.folder.exists])
+    if pool.interrupted:
+        accounts(folders, pool)
+        raise Stopped(pool.interrupted)
     sweep_folder = None
     if plan.is_sweep:
         command = "judgelab run -m " + shlex.join(overrides)
@@ -40,7 +54,7 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     report(bench, folders, as_json=as_json)
     show.notes(f"not run: {name}: {why}" for name, why in failed.items())
     links = track(tracking, bench, folders, sweep_folder)
-    _accounts(folders, pool)
+    accounts(folders, pool)
     incomplete = [folder for folder in folders if not folder.complete]
     if incomplete or failed:
         raise IncompleteError(_what_is_missing(incomplete, failed, overrides, multirun))
@@ -52,12 +66,12 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     plan = sweep.plan(overrides, multirun=multirun)
     pool = open_pool(plan.variants[0].config)
     bench = runner.bench(plan.variants[0].config, pool)
-    total = [0, 0, 0, 0, 0.0]
+    whole: list[float] = [0, 0, 0, 0, 0.0]
     for variant in plan.variants:
-        row = _estimate(bench, variant, pool)
-        total = [a + b for a, b in zip(total, row, strict=True)]
+        row, _ = _estimate(bench, variant, pool)
+        whole = [a + b for a, b in zip(whole, row, strict=True)]
         show.line(f"{variant.name}: {_calls_in_words(row)}")
-    show.line(f"in all, {len(plan.variants)} variants: {_calls_in_words(total)}")
+    show.line(f"in all, {len(plan.variants)} variants: {_calls_in_words(whole)}")
     show.notes([*bench.split.notes, *plan.equal])
 
 
@@ -79,8 +93,45 @@ def show_config(overrides: Sequence[str]) -> None:
 def open_pool(config: Mapping[str, Any], *, store: bool = True) -> Pool:
     """The pool of a config: the lab's call store and the caps of `budget`."""
     path = resources.lab() / ".judgelab" / "calls.db"
-    budget = config["budget"]
-    return Pool(CallStore(path) if store else None, calls=budget["calls"], usd=budget["usd"])
+    caps = dict(config["budget"])
+    per_run = Budget(**caps.pop("per_run", {}), name="budget.per_run")
+    return Pool(CallStore(path) if store else None, per_run=per_run, **caps)
+
+
+def lost(pool: Pool) -> list[str]:
+    """What a process that was killed may have paid for in vain."""
+    n = pool.store.claims.lost if pool.store else 0
+    return [f"{n} calls were on their way when an earlier run was killed: asked again"] if n else []
+
+
+def odd_answers(folders: Sequence[RunFolder], pool: Pool) -> list[str]:
+    """Answers that are not what they seem: damaged in the store, or by more than one model."""
+    found = []
+    if pool.store and (damaged := pool.store.quarantined):
+        found.append(
+            f"{len(damaged)} damaged answers in the call store were set aside and asked again "
+            f"({', '.join(key[:12] for key in damaged[:3])}): judgelab calls stats"
+        )
+    for record in (folder.record for folder in folders if folder.exists):
+        if len(models := record["calls"]["models"]) > 1:
+            counts = ", ".join(f"{name} ({n})" for name, n in models.items())
+            found.append(
+                f"{record['name']}: the server answered with several models, {counts}. The name "
+                "moved within this run: its scores are of no one judge"
+            )
+    return found
+
+
+def say_estimate(bench: Bench, variants: Sequence[Variant]) -> None:
+    """What may be spent, before it is; from a few prompts of each variant."""
+    calls, usd = 0.0, 0.0
+    for variant in variants:
+        row, n = _estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
+        calls, usd = calls + n * row[1], usd + n * row[4]
+    if usd:
+        cap = bench.pool.usd
+        budget = "no cap (budget.usd=null)" if cap is None else f"budget.usd={cap:g}"
+        show.err.print(f"at most {calls:,.0f} calls, about ${usd:.2f}; {budget}", soft_wrap=True)
 
 
 def report(bench: Bench, folders: Sequence[RunFolder], *, as_json: bool) -> None:
@@ -126,32 +177,40 @@ def track(
     return [f"see the runs side by side in MLflow: {where}"]
 
 
-async def _judge_all(plan: sweep.Plan, pool: Pool) -> tuple[Bench, list[Run], dict[str, str]]:
-    bench = runner.bench(plan.variants[0].config, pool)
+async def _judge_all(plan: sweep.Plan, bench: Bench) -> tuple[Bench, list[Run], dict[str, str]]:
     items = sum(len(fold.items) for fold in bench.folds)
     repeats = (variant.judge.get("repeats", 1) for variant in plan.variants)
     # What is no number is refused when its judge is built.
-    total = items * sum(number for number in repeats if isinstance(number, int))
-    try:
-        with show.progress(total, pool) as progress:
-            return await sweep.run_all(plan, bench, progress)
-    finally:
-        await pool.close()
+    verdicts = items * sum(number for number in repeats if isinstance(number, int))
+    with show.progress(verdicts, bench.pool) as progress:
+        return await sweep.run_all(plan, bench, progress)
 
 
-def _estimate(bench: Bench, variant: Any, pool: Pool) -> list[float]:
-    """Verdicts, calls, tokens in, tokens out, USD."""
-    from judgelab.calls.pool import Calls
-
+def _estimate(
+    bench: Bench, variant: Variant, pool: Pool, most: int | None = None
+) -> tuple[list[float], float]:
+    """Verdicts, calls, tokens in, tokens out, USD; of the first `most` items of the first fold
+    alone, then the second value says how often these go into all."""
     row: list[float] = [0, 0, 0, 0, 0.0]
-    for fold in bench.folds:
+    folds, looked_at = bench.folds, 0
+    if most and not paid(variant.judge):
+        return row, 1.0
+    for fold in folds[:1] if most else folds:
         judge = configs.build(variant.judge, Judge, "judge")
         judge.prepare(fold.train, Calls(pool))
-        for interaction in fold.items:
+        for interaction in fold.items[:most]:
+            looked_at += 1
             for repeat in range(judge.repeats):
                 asked = judge.ask_estimate(interaction, repeat)
                 row = [a + b for a, b in zip(row, (1, *asked), strict=True)]
-    return row
+    return row, sum(len(fold.items) for fold in folds) / max(1, looked_at)
+
+
+def paid(node: Any) -> bool:
+    """Whether anywhere in a judge's config a model has a price."""
+    if not isinstance(node, Mapping):
+        return isinstance(node, list) and any(map(paid, node))
+    return bool(node.get("price")) or any(map(paid, node.values()))
 
 
 def _calls_in_words(row: Sequence[float]) -> str:
@@ -173,18 +232,15 @@ def _axes_without_llm(plan: sweep.Plan) -> list[str]:
     return []
 
 
-def _accounts(folders: Sequence[RunFolder], pool: Pool) -> None:
-    records = [folder.record["calls"] for folder in folders if folder.exists]
-    planned = sum(calls["planned"] for calls in records)
-    answered = sum(calls["answered"] for calls in records)
-    abstained = sum(sum(calls["abstained"].values()) for calls in records)
-    failed = sum(sum(calls["failed"].values()) for calls in records)
-    skipped = sum(calls["skipped"] for calls in records)
-    show.err.print(
-        f"verdicts: {planned} planned = {answered} answered + {abstained} abstained + "
-        f"{failed} failed + {skipped} skipped · {pool.sent} calls sent now · ${pool.spent:.4f}",
-        soft_wrap=True,
-    )
+def accounts(folders: Sequence[RunFolder], pool: Pool) -> None:
+    """What became of every call, of each variant and of all."""
+    records = [folder.record for folder in folders if folder.exists]
+    if len(records) > 1:
+        for record in records:
+            show.err.print(f"  {record['name']}: {in_words(record['calls'])}", **PLAIN)
+    whole = in_words(total([record["calls"] for record in records]))
+    sent = f"{pool.sent} calls sent now · ${pool.spent:.4f}"
+    show.err.print(f"verdicts: {whole} · {sent}", **PLAIN)
 
 
 def _next(bench: Bench, folders: Sequence[RunFolder], plan: sweep.Plan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+REDRAW = 0.1  # seconds between two pictures of the progress
 SHOWN = (
     ("agreement", "agreement"),
     ("recall_fail", "recall fail"),
@@ -121,4 +123,13 @@ def progress(total: int, pool: Pool) -> Iterator[Progress]:
     )
     with bar:
         task = bar.add_task("", total=total, sent=0, spent=0.0)
-        yield lambda variant, verdict: bar.update(task, advance=1, sent=pool.sent, spent=pool.spent)
+        done, shown = 0, 0.0
+
+        def one_more(variant: object, verdict: object) -> None:
+            nonlocal done, shown
+            done += 1
+            if (now := time.monotonic()) - shown > REDRAW or done == total:
+                shown = now
+                bar.update(task, completed=done, sent=pool.sent, spent=pool.spent)
+
+        yield one_more

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
-from judgelab.calls.pool import Calls
+from judgelab.calls.line import Calls
 from judgelab.data.split import TrainSet
 from judgelab.types import Interaction, Verdict
 
@@ -25,7 +25,7 @@ class Judge(ABC):
     @classmethod
     def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:
         """The keys of this judge's config (dotted paths) that cannot change its verdicts."""
-        return ("rubric", "template", "reasoning", "context", "repeats")
+        return ("rubric", "template", "reasoning", "context", "repeats", "repair")
 
     def texts(self) -> dict[str, str]:
         """What the verdicts depend on besides config and data, by name (rubric, template, code)."""

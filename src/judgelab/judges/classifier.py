@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from judgelab.calls.pool import Calls
+from judgelab.calls.line import Calls
 from judgelab.data.split import TrainSet
 from judgelab.judges.base import Judge
 from judgelab.types import Interaction, Label, Verdict
@@ -26,7 +26,7 @@ class ClassifierJudge(Judge):
 
     @classmethod
     def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:
-        return ("rubric", "template", "reasoning", "repeats")
+        return ("rubric", "template", "reasoning", "repeats", "repair")
 
     def prepare(self, train: TrainSet, calls: Calls) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer

@@ -7,19 +7,23 @@ from contextlib import aclosing
 from typing import Any
 
 from judgelab import prompts, resources
-from judgelab.calls.pool import Calls, estimated_cost, estimated_tokens
+from judgelab.calls.budget import estimated_cost
+from judgelab.calls.line import Calls
 from judgelab.calls.stream import as_completed
 from judgelab.data.split import TrainSet
 from judgelab.demos.base import DemoSelector
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
-from judgelab.models.base import CallFailed, Model, Request
-from judgelab.parsing import parse
+from judgelab.models.base import CallFailed, Model, Reply, Request
+from judgelab.parsing import Parsed, parse
 from judgelab.types import Interaction, Verdict
+
+REPAIRABLE = ("unparsable", "out_of_enum")
 
 
 class PromptedJudge(Judge):
-    """`rubric` and `template` are names in prompts/."""
+    """`rubric` and `template` are names in prompts/; `repair` asks once more where an answer cannot
+    be read, with the template's block of that name."""
 
     def __init__(
         self,
@@ -30,6 +34,7 @@ class PromptedJudge(Judge):
         demos: DemoSelector,
         context: str | Sequence[str] = "all",
         repeats: int = 1,
+        repair: bool = False,
     ) -> None:
         if repeats < 1:
             raise ValueError(f"repeats must be >= 1, got {repeats}")
@@ -49,6 +54,7 @@ class PromptedJudge(Judge):
         self.model = model
         self.demos = demos
         self.repeats = repeats
+        self.repair = self.prompt.repair if repair else None
         self.llm = model.llm
 
     @classmethod
@@ -73,20 +79,20 @@ class PromptedJudge(Judge):
 
     def ask_estimate(self, interaction: Interaction, repeat: int) -> tuple[int, int, int, float]:
         request = self.request(interaction, repeat)
-        if self.model.local or self.calls.pool.has(request):
+        if self.model.local or request.too_long or self.calls.pool.has(request):
             return 0, 0, 0, 0.0
-        return 1, *estimated_tokens(request), estimated_cost(self.model, request)
+        return 1, *request.estimated_tokens(), estimated_cost(self.model, request)
 
     async def judge(
         self, interactions: Iterable[Interaction], repeat: int
     ) -> AsyncIterator[Verdict]:
         async def one(interaction: Interaction) -> Verdict | None:
             try:
-                reply = await self.calls.ask(self.model, self.request(interaction, repeat))
+                async with self.calls.pool.turn(self.model):
+                    reply, parsed = await self._ask(interaction, repeat)
             except CallFailed as failure:
                 self.calls.failed(failure)
                 return None
-            parsed = parse(reply)
             return Verdict(
                 interaction.id,
                 parsed.label,
@@ -96,7 +102,23 @@ class PromptedJudge(Judge):
                 confidence=reply.confidence,
             )
 
-        async with aclosing(as_completed(interactions, one, self.model.concurrency)) as verdicts:
+        workers = self.calls.pool.workers(self.model)
+        async with aclosing(as_completed(interactions, one, workers)) as verdicts:
             async for verdict in verdicts:
                 if verdict is not None:
                     yield verdict
+
+    async def _ask(self, interaction: Interaction, repeat: int) -> tuple[Reply, Parsed]:
+        request = self.request(interaction, repeat)
+        reply = await self.calls.ask(self.model, request)
+        parsed = parse(reply)
+        if self.repair and parsed.reason in REPAIRABLE:
+            said = {"role": "assistant", "content": reply.text}
+            again = {"role": "user", "content": self.repair}
+            messages = (*request.messages, said, again)
+            self.calls.accounts.repaired += 1
+            reply = await self.calls.ask(
+                self.model, self.model.request(messages, repeat, interaction.id)
+            )
+            parsed = parse(reply)
+        return reply, parsed

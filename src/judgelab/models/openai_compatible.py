@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
+from urllib.parse import urlsplit
 
 from judgelab.errors import ConfigError
-from judgelab.models.base import CallFailed, Model, Rejected, Reply, Request
-from judgelab.models.faults import Fault, settle
+from judgelab.models.answers import error_status, hidden_error, read
+from judgelab.models.base import CallFailed, Common, Rejected, Reply, Request
+from judgelab.models.endpoint import EndpointModel
+from judgelab.models.faults import fault, settle
+from judgelab.models.retry_after import seconds
 
+# Not `strict`, which would demand every property in every answer: judge.reasoning says which of
+# them the prompt asks for. An order is kept: a model that thinks first writes its thoughts first.
 VERDICT_SCHEMA = {
     "type": "json_schema",
     "json_schema": {
@@ -20,23 +25,23 @@ VERDICT_SCHEMA = {
             "properties": {
                 "reasoning": {"type": "string"},
                 "critique": {"type": "string"},
-                "verdict": {"enum": ["pass", "fail"]},
+                "verdict": {"type": "string", "enum": ["pass", "fail"]},
             },
             "required": ["verdict"],
         },
     },
 }
-
-
 PATH = "/chat/completions"
+MOST_BYTES = 8 * 2**20  # of an answer; a longer one is no verdict
+SUCCESS = range(200, 300)
 
 
-class OpenAICompatible(Model):
+class OpenAICompatible(EndpointModel):
     """Chat Completions at `<base_url>/chat/completions`.
 
     `endpoint` is the name that answers are stored under (default: the base URL), so that a moved
-    server pays nothing again. `structured` sends a JSON schema. The key is read from the
-    environment variable `api_key_env`; null is for servers without one.
+    server pays nothing again. `structured` sends a JSON schema, `logprobs` asks for the
+    probabilities that become the verdict's confidence.
     """
 
     def __init__(
@@ -47,95 +52,99 @@ class OpenAICompatible(Model):
         endpoint: str | None = None,
         api_key_env: str | None = None,
         structured: bool = False,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        reasoning_effort: str | None = None,
+        logprobs: bool = False,
         max_tokens_key: str = "max_tokens",
-        timeout: float = 120.0,
-        concurrency: int = 16,
-        retries: int = 5,
-        price: Mapping[str, Any] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        parameters = {
-            "temperature": temperature,
-            max_tokens_key: max_tokens,
-            "top_p": top_p,
-            "seed": seed,
-            "reasoning_effort": reasoning_effort,
-        }
+        address = base_url.rstrip("/")
         super().__init__(
             name,
-            endpoint=endpoint or base_url.rstrip("/"),
-            parameters=parameters,
-            concurrency=concurrency,
-            retries=retries,
-            price=price,
+            endpoint=endpoint or address,
+            base_url=base_url,
+            api_key_env=api_key_env,
+            parameters={
+                "logprobs": logprobs or None,
+                max_tokens_key: common.pop("max_tokens", None),
+            },
+            **common,
         )
-        self.url = base_url.rstrip("/") + PATH
-        self.api_key_env = api_key_env
+        self.url = address + PATH
         self.structured = structured
-        self.timeout = timeout
-        self.rejected: set[str] = set()
         self._session: Any = None
 
     def response_format(self) -> Mapping[str, Any] | None:
         return VERDICT_SCHEMA if self.structured else None
 
     def check(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
+        if not self.url.startswith(("http://", "https://")) or not urlsplit(self.url).hostname:
             raise ConfigError(
-                f"model.base_url={self.url.removesuffix(PATH)}: it starts with http:// or https://."
+                f"model.base_url={self.url.removesuffix(PATH)}: it starts with http:// or https:// "
+                "and a host."
             )
-        if self.api_key_env and not self._key():
-            raise ConfigError(
-                f"model {self.name!r} needs a key: set the environment variable "
-                f"{self.api_key_env}, or model.api_key_env=null for a server without one."
-            )
+        super().check()
 
     async def complete(self, request: Request) -> Reply:
-        body: dict[str, Any] = {"model": request.model, "messages": list(request.messages)}
-        body |= {k: v for k, v in request.parameters.items() if k not in self.rejected}
-        if request.response_format and "response_format" not in self.rejected:
-            body["response_format"] = request.response_format
-        status, headers, data = await self._post(body)
-        if status == 200:
-            return _reply(data)
-        code, param, message = _error(data)
-        fault = Fault(status, code, param, message, headers.get("Retry-After"))
+        if request.too_long:
+            return Reply("", finish="too_long")
+        optional = self._optional(request)
+        status, headers, data = await self._post(self._body(request, optional))
+        body = _json(data)
+        if status in SUCCESS:
+            error = hidden_error(body)
+            if not error:
+                return read(body)
+            body, status = {"error": error}, error_status(error)
+        after = seconds(headers.get("Retry-After"), headers.get("Date"))
+        said = fault(status, body, data.decode("utf-8", "replace"), after)
         try:
-            return settle(fault, body.keys() - {"model", "messages"}, self._key())
-        except Rejected:
-            self.rejected.add(param)
+            return settle(said, optional.keys(), self.secrets())
+        except Rejected as rejected:
+            self.leave_out(rejected)
             raise
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+    def _optional(self, request: Request) -> Mapping[str, Any]:
+        """What is sent beside the question, and may be left out of it."""
+        wanted = request.parameters
+        if request.response_format:
+            wanted = {**wanted, "response_format": request.response_format}
+        return self.taken(wanted)
+
+    def _body(self, request: Request, optional: Mapping[str, Any]) -> bytes:
+        rest = json.dumps({"model": request.model, **optional})
+        body = f'{{"messages":{request.messages_json},{rest[1:]}'
+        # A lone surrogate is no UTF-8: it goes as the escape that JSON has for it.
+        return body.encode("utf-8", "backslashreplace")
+
+    async def _post(self, data: bytes) -> tuple[int, Mapping[str, str], bytes]:
         import aiohttp
 
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(total=self.timeout),
-                headers=self._headers(),
-            )
-        data = json.dumps(body).encode()
+        session = self._session or self._open()
         try:
-            async with self._session.post(self.url, data=data) as response:
-                return response.status, response.headers, await response.read()
-        except TimeoutError as error:
-            raise CallFailed("timeout", f"no answer in {self.timeout:g} s", retry=True) from error
-        except aiohttp.ClientError as error:
-            raise CallFailed("connection", type(error).__name__, retry=True) from error
+            async with session.post(self.url, data=data, allow_redirects=False) as response:
+                return response.status, response.headers, await _read(response.content)
+        except TimeoutError:
+            raise CallFailed("timeout", f"no answer in {self.timeout:g} s", retry=True) from None
+        except (aiohttp.ClientError, OSError) as error:
+            # The error's own words may hold headers, and the key in them.
+            raise CallFailed("connection", type(error).__name__, retry=True) from None
 
-    def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        if self.api_key_env:
-            headers["Authorization"] = f"Bearer {self._key()}"
-        return headers
+    def _open(self) -> Any:
+        import aiohttp
 
-    def _key(self) -> str:
-        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",  # short answers, and none that swells when unpacked
+            "User-Agent": "judgelab",
+        }
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self._session
 
     async def close(self) -> None:
         if self._session is not None:
@@ -143,35 +152,21 @@ class OpenAICompatible(Model):
             self._session = None
 
 
-def _reply(data: bytes) -> Reply:
+async def _read(content: Any) -> bytes:
+    """A whole body; one that does not end is given up."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await content.readany():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise CallFailed("malformed", f"an answer of more than {MOST_BYTES >> 20} MiB")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _json(data: bytes) -> Any:
+    """None for what is no JSON."""
     try:
-        body = json.loads(data)
-        choice = body["choices"][0]
-        message = choice["message"]
-        usage = body.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
-        return Reply(
-            text=message.get("content") or "",
-            finish=choice.get("finish_reason") or "stop",
-            refusal=message.get("refusal") or "",
-            model=body.get("model") or "",
-            tokens_in=_count(usage.get("prompt_tokens")),
-            tokens_out=_count(usage.get("completion_tokens")),
-            tokens_cached=_count(details.get("cached_tokens")),
-        )
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise CallFailed("malformed", "not a Chat Completions answer", retry=True) from error
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
-
-
-def _error(data: bytes) -> tuple[str, str, str]:
-    """(code, param, message) of an error body; empty where it does not say."""
-    text = data.decode("utf-8", "replace")
-    try:
-        error = json.loads(text)["error"]
-        return str(error.get("code")), str(error.get("param")), str(error.get("message"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "", "", text
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

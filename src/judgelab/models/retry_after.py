@@ -1,4 +1,4 @@
-"""The Retry-After header: seconds or an HTTP date."""
+"""How long a server asks to wait: the Retry-After header, in seconds or as an HTTP date."""
 
 from __future__ import annotations
 
@@ -6,18 +6,27 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 
-def seconds(value: str | None) -> float:
-    """How long the server asks to wait; 0.0 where it says nothing that can be read."""
+def seconds(value: str | None, date: str | None = None) -> float:
+    """0.0 where the server says nothing that can be read.
+
+    `date` is the Date header of the same response: the server's clock, by which a date is meant.
+    """
     if not value:
         return 0.0
     try:
         return max(0.0, float(value))
     except ValueError:
         pass
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
+    until = _moment(value)
+    if until is None:
         return 0.0
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    now = _moment(date) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def _moment(date: str | None) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(date or "")
+    except (ValueError, OverflowError):
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when

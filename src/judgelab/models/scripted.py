@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
-from judgelab.models.base import CallFailed, Model, Reply, Request
+from judgelab.models.base import CallFailed, Common, Model, Reply, Request
 
 
 class Scripted(Model):
@@ -18,13 +19,11 @@ class Scripted(Model):
         replies: Sequence[str | Reply | CallFailed] | Callable[[Request], str | Reply | CallFailed],
         *,
         name: str = "scripted",
-        concurrency: int = 4,
-        retries: int = 2,
-        price: dict[str, float] | None = None,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(
-            name, endpoint="scripted", concurrency=concurrency, retries=retries, price=price
-        )
+        common.setdefault("concurrency", 4)
+        common.setdefault("retries", 2)
+        super().__init__(name, endpoint="scripted", **common)
         self.replies = replies
         self.requests: list[Request] = []
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from judgelab import resources
+from judgelab.calls import accounts
 from judgelab.tracking.folder import RunFolder
 
 # The only metrics at the top level, beside coverage and cost_usd: shown name -> scorecard's name.
@@ -63,6 +64,7 @@ def tags(folder: RunFolder) -> dict[str, str]:
         "positive_class": "fail",
         "llm": _flag(is_llm(folder.config["judge"])),
         "baseline": _flag(record["baseline"]),
+        "calls": accounts.in_words(record["calls"])[:LONGEST_TAG],
         "mode": record["mode"],
         **source(record),
     }
@@ -70,6 +72,8 @@ def tags(folder: RunFolder) -> dict[str, str]:
         found["exploratory"] = "true"
     if "look" in record:
         found["look"] = f"{record['look']} of {record['looks']}"
+    if len(models := record["calls"]["models"]) > 1:
+        found["models"] = ", ".join(models)
     if not folder.complete:
         found["incomplete"] = record["incomplete_because"] or "calls are missing"
         return found
@@ -144,7 +148,11 @@ def _more(card: Mapping[str, Any], calls: Mapping[str, Any]) -> Iterator[tuple[s
     yield "abstained", counts["abstained_fail"] + counts["abstained_pass"]
     yield "items", card["n"]
     yield "prevalence_fail", card["prevalence_fail"]
-    yield from ((f"calls_{key}", calls[key]) for key in ("planned", "answered", "sent"))
+    counted = ("planned", "answered", "skipped", "sent", "from_store", "repaired")
+    yield from ((f"calls_{key}", calls.get(key, 0)) for key in counted)
+    for fate in ("abstained", "failed"):
+        yield f"calls_{fate}", sum(calls[fate].values())
+        yield from ((f"calls_{fate}_{cause}", n) for cause, n in calls[fate].items())
     yield from ((key, calls[key]) for key in ("tokens_in", "tokens_out", "spent_usd"))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,18 @@ class RunFolder:
             found.setdefault(place, []).append((row["key"], Reply(**row["reply"])))
         return found
 
-    def write(self, name: str, content: str) -> None:
+    def spool(self) -> Spool:
+        """For the rows of replies.jsonl, while they come."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return Spool(self.path)
+
+    def write(self, name: str, content: str | Iterable[str]) -> None:
         """Replace a file: written beside it, synced, and moved over it."""
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / name
         beside = target.with_name(f".{name}.{os.getpid()}")
         with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(target)
@@ -97,7 +103,7 @@ class RunFolder:
         self.write(name, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
     def write_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        self.write(name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        self.write(name, (_as_json(row) + "\n" for row in rows))
 
     def _json(self, name: str) -> dict[str, Any]:
         content = self._read(name, json.loads)
@@ -122,6 +128,38 @@ class RunFolder:
             f"{self.path / name} is damaged ({why}). Restore it, or delete the folder and make "
             "the run again: answers that were paid for are in the call store."
         )
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+class Spool:
+    """Recorded replies on disk, in a file without a name, until all are there: memory stays flat,
+    and in the run folder they stand in the fixed order."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the context
+        self._places: list[tuple[int, str, int, int]] = []
+        self._end = 0
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def append(self, row: dict[str, Any], /) -> None:
+        """Keep a row of replies.jsonl."""
+        line = _as_json(row).encode() + b"\n"
+        self._file.write(line)
+        self._places.append((row["repeat"], row["id"], self._end, len(line)))
+        self._end += len(line)
+
+    def lines(self, order: Mapping[str, int]) -> Iterator[str]:
+        """The rows by repeat, by the items' order, and for one item as they came."""
+        for _, _, at, size in sorted(self._places, key=lambda p: (p[0], order[p[1]], p[2])):
+            self._file.seek(at)
+            yield self._file.read(size).decode()
 
 
 def _json_lines(text: str) -> list[Any]:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from judgelab import config as configs
-from judgelab.calls.pool import Calls, Pool
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
 from judgelab.data.schema import Dataset
 from judgelab.data.split import Place, Split, SplitConfig
 from judgelab.errors import UserError
