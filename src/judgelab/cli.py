@@ -231,7 +231,7 @@ def _guarded(command: Callable[[], Any]) -> int:
     except Stopped as error:
         return _interrupted(error)
     except (UserError, ClaimError, IncompleteError) as error:
-        click.echo(f"judgelab: {error}", err=True)
+        _say(str(error))
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -244,15 +244,22 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (OSError, sqlite3.Error) as error:
         where = getattr(error, "filename", None) or resources.lab()
         why = getattr(error, "strerror", None) or error
-        click.echo(f"judgelab: {where}: {why}. The lab has to be a folder to write in.", err=True)
+        _say(f"{where}: {why}. The lab has to be a folder to write in.")
         return 2
     return code if isinstance(code, int) else 0
 
 
 def _interrupted(error: Stopped) -> int:
     again = f"go on with: judgelab {shlex.join(sys.argv[1:])}"
-    click.echo(f"judgelab: interrupted. What is answered is kept; {again}", err=True)
+    _say(f"interrupted. What is answered is kept; {again}")
     return error.exit_code
+
+
+def _say(message: str) -> None:
+    """The one message; what servers and libraries said in it may hold a key."""
+    from judgelab.models.secrets import blot, known
+
+    click.echo(f"judgelab: {blot(message, known().values())}", err=True)
 
 
 class _Signals:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from judgelab import __version__, runner, variants
 from judgelab import config as configs
-from judgelab.errors import ConfigError, UserError
+from judgelab.errors import ConfigError, UnreadyError, UserError
 from judgelab.runner import Bench, Progress, Run
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.types import sha256
@@ -73,7 +73,8 @@ def _recipe_axes(fixed: Sequence[str]) -> dict[str, list[str]]:
 async def run_all(
     plan: Plan, bench: Bench, progress: Progress
 ) -> tuple[Bench, list[Run], dict[str, str]]:
-    """Every variant of a plan; the failure of one does not end the others.
+    """Every variant of a plan; the failure of one does not end the others, unless its model
+    cannot be called: that is said before anything is sent.
 
     Returns the bench, the runs in the plan's order, and by variant name why it could not run.
     """
@@ -81,6 +82,7 @@ async def run_all(
         bench = runner.in_sweep(bench, _sweep_id(plan, bench))
     failed: dict[str, str] = {}
     opened: list[Run] = []
+    unready: list[str] = []
     for variant in plan.variants:
         try:
             opened.append(runner.open_run(bench, variant))
@@ -88,7 +90,11 @@ async def run_all(
             if not plan.is_sweep:
                 raise
             failed[variant.name] = str(error)
+            if isinstance(error, UnreadyError):
+                unready.append(str(error))
 
+    if unready:
+        raise UnreadyError(" ".join(dict.fromkeys(unready)))
     _something_left(plan, failed)
 
     async def one(run: Run) -> None:

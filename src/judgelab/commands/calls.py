@@ -212,7 +212,7 @@ def _nothing(endpoint: str, model: str) -> dict[str, Any]:
 
 
 def _table(*numbers: str) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("endpoint", overflow="fold")
     table.add_column("model", overflow="fold")
     for heading in numbers:
