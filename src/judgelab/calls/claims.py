@@ -55,6 +55,25 @@ class Claims:
         os.close(self._file)
 
 
+def judging(store: Path) -> int:
+    """How many processes use a call store now."""
+    return sum(_lives(path) for path in store.parent.glob(f"{store.name}.session-*"))
+
+
+def _lives(path: Path) -> bool:
+    try:
+        session = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(session, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(session)
+    return False
+
+
 def _place(key: str) -> int:
     return int(key[:15], 16)
 

@@ -92,10 +92,9 @@ def show_config(overrides: Sequence[str]) -> None:
 
 def open_pool(config: Mapping[str, Any], *, store: bool = True) -> Pool:
     """The pool of a config: the lab's call store and the caps of `budget`."""
-    path = resources.lab() / ".judgelab" / "calls.db"
     caps = dict(config["budget"])
     per_run = Budget(**caps.pop("per_run", {}), name="budget.per_run")
-    return Pool(CallStore(path) if store else None, per_run=per_run, **caps)
+    return Pool(CallStore(resources.call_store()) if store else None, per_run=per_run, **caps)
 
 
 def lost(pool: Pool) -> list[str]:

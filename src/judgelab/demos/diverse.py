@@ -5,10 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import numpy as np
-
 from judgelab.demos.base import DemoSelector, by_label
-from judgelab.demos.similarity import Space
 from judgelab.types import Example, Interaction
 
 
@@ -25,6 +22,8 @@ class DiverseDemos(DemoSelector):
         k: int,
         rng: random.Random,
     ) -> list[Example]:
+        from judgelab.demos.similarity import Space
+
         if not train or not k:
             return []
         space = Space(train)
@@ -37,5 +36,5 @@ class DiverseDemos(DemoSelector):
             side = [i for i in free if train[i].label == wanted] or free
             best = min(side, key=lambda i: (closest[i], i))
             chosen.append(best)
-            closest = np.maximum(closest, space.between(best))
+            closest = closest.clip(space.between(best))
         return [train[i] for i in chosen]

@@ -6,11 +6,8 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from judgelab.data.split import TrainSet
 from judgelab.demos.base import DemoSelector
-from judgelab.demos.similarity import Space
 from judgelab.types import Example, Interaction
 
 
@@ -24,6 +21,8 @@ class NearestDemos(DemoSelector):
         return ("seed",)
 
     def prepare(self, train: TrainSet) -> None:
+        from judgelab.demos.similarity import Space
+
         super().prepare(train)
         self._space = Space(self.train) if self.train else None
 
@@ -36,5 +35,5 @@ class NearestDemos(DemoSelector):
     ) -> list[Example]:
         if interaction is None or self._space is None:
             return []
-        order = np.argsort(-self._space.to_all(interaction), kind="stable")
+        order = (-self._space.to_all(interaction)).argsort(kind="stable")
         return [train[i] for i in order[:k]][::-1]
