@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab.calls.claims import Claims
-from judgelab.errors import UserError
+from judgelab.errors import UserError, is_full
 from judgelab.models.base import CallFailed, Reply, Request
 
 SCHEMA_VERSION = 2
@@ -93,12 +93,14 @@ class CallStore:
     def get(self, request: Request) -> Reply | None:
         """The stored answer, if there is one."""
         key = request.key
-        row = self._read.execute("SELECT reply, sum FROM calls WHERE key=?", (key,)).fetchone()
+        with _readable(self.path):
+            row = self._read.execute("SELECT reply, sum FROM calls WHERE key=?", (key,)).fetchone()
         if row is None:
             return None
         if row[1] == checksum(key, row[0]):
             return Reply.from_json(row[0])
-        quarantine(self._write, key)
+        with _readable(self.path):
+            quarantine(self._write, key)
         self.quarantined.append(key)
         return None
 
@@ -178,10 +180,9 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         _bring_up(db, path)
         yield db
     except sqlite3.DatabaseError as error:
-        raise UserError(
-            f"{path} cannot be opened as a call store ({error}). "
-            "Move it away to start a new one; the answers in it are then asked again."
-        ) from error
+        if is_full(error):
+            raise
+        raise _no_store(path, error) from error
 
 
 def answers(
@@ -266,9 +267,29 @@ def note_saved(db: sqlite3.Connection, saved: Mapping[tuple[str, str], Sequence[
         )
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A file that is damaged beyond its rows is said to be so."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise _no_store(path, error) from error
+        raise
+
+
+def _no_store(path: Path, error: sqlite3.Error) -> UserError:
+    return UserError(
+        f"{path} cannot be opened as a call store ({error}). "
+        "Move it away to start a new one; the answers in it are then asked again."
+    )
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous=FULL")
+    # Damaged bytes are found by the checksum: they must not stop the reading.
+    db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     # Damaged bytes are read as damaged text, which fits no checksum.
     db.text_factory = partial(str, encoding="utf-8", errors="replace")
     return db
