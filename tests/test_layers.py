@@ -20,9 +20,10 @@ PACKAGE = Path(judgelab.__file__).parent
 # From the ground up; what stands on one floor stands side by side. A name is a module or a family
 # of modules, and the longest name that fits decides. models.base is the contract of a model (a
 # request, a reply), which prompts and parsing speak of; the models themselves stand above both.
+# models.secrets knows nothing but the environment: configs and messages are searched with it.
 FLOORS = (
     ("judgelab", "types", "errors"),
-    ("resources",),
+    ("resources", "models.secrets"),
     ("build", "loader"),
     ("config",),
     ("models.base",),

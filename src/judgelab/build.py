@@ -53,7 +53,7 @@ def build_part(config: Mapping[str, Any], group: str, expect: Callable[..., T]) 
         if choice is None:
             raise
         path = resources.find(choice, f"conf/{named}", ".yaml")
-        raise ConfigError(f"{error} ({named}={choice} is {path})") from error
+        raise type(error)(f"{error} ({named}={choice} is {path})") from error
 
 
 def _build(node: Any, key: str) -> Any:

@@ -152,6 +152,64 @@ def split(overrides: Sequence[str]) -> None:
     command.split(overrides)
 
 
+@cli.group(cls=Commands)
+def calls() -> None:
+    """The answers that were paid for: what there is, moved, or deleted."""
+
+
+@calls.command()
+@click.option("--json", "as_json", is_flag=True, help="The tables as JSON.")
+def stats(as_json: bool) -> None:
+    """Answers, tokens and money by model, and what they saved."""
+    from judgelab.commands import calls as command
+
+    command.stats(as_json=as_json)
+
+
+@calls.command()
+@click.argument("words", nargs=-1, required=True, metavar="RUN FILE | --all FILE")
+@click.option("--all", "whole", is_flag=True, help="The whole store, not the answers of one run.")
+@click.option("--force", is_flag=True, help="Replace a FILE that is there.")
+def export(words: Sequence[str], whole: bool, force: bool) -> None:
+    """The answers of RUN, or all, into one FILE for another machine."""
+    from judgelab.commands import calls as command
+
+    if len(words) != 2 - whole:
+        raise click.UsageError("give RUN and FILE, or --all and FILE")
+    command.export(None if whole else words[0], Path(words[-1]), force=force)
+
+
+@calls.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+def import_(file: Path) -> None:
+    """Take in the answers of an exported FILE; those already here stay."""
+    from judgelab.commands import calls as command
+
+    command.take_in(file)
+
+
+@calls.command()
+@click.option("--older-than", type=click.IntRange(0), metavar="DAYS", help="Answers of that age.")
+@click.option("--endpoint", help="Answers of this endpoint.")
+@click.option("--model", help="Answers of this model.")
+@click.option("--unused", is_flag=True, help="Answers that no run folder in runs/ holds.")
+@click.option("--quarantine", is_flag=True, help="The damaged answers that were set aside.")
+@click.option("--yes", is_flag=True, help="Delete; without it they are only counted.")
+def prune(
+    older_than: int | None,
+    endpoint: str | None,
+    model: str | None,
+    unused: bool,
+    quarantine: bool,
+    yes: bool,
+) -> None:
+    """Delete answers that fit all conditions given."""
+    from judgelab.commands import calls as command
+
+    wanted = command.Wanted(older_than, endpoint, model, unused)
+    command.prune(wanted, quarantine=quarantine, yes=yes)
+
+
 @cli.command()
 @click.option("--port", default=5000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
@@ -181,7 +239,7 @@ def _guarded(command: Callable[[], Any]) -> int:
     except Stopped as error:
         return _interrupted(error)
     except (UserError, ClaimError, IncompleteError) as error:
-        click.echo(f"judgelab: {error}", err=True)
+        _say(str(error))
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -194,15 +252,22 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (OSError, sqlite3.Error) as error:
         where = getattr(error, "filename", None) or resources.lab()
         why = getattr(error, "strerror", None) or error
-        click.echo(f"judgelab: {where}: {why}. The lab has to be a folder to write in.", err=True)
+        _say(f"{where}: {why}. The lab has to be a folder to write in.")
         return 2
     return code if isinstance(code, int) else 0
 
 
 def _interrupted(error: Stopped) -> int:
     again = f"go on with: judgelab {shlex.join(sys.argv[1:])}"
-    click.echo(f"judgelab: interrupted. What is answered is kept; {again}", err=True)
+    _say(f"interrupted. What is answered is kept; {again}")
     return error.exit_code
+
+
+def _say(message: str) -> None:
+    """The one message; what servers and libraries said in it may hold a key."""
+    from judgelab.models.secrets import blot, known
+
+    click.echo(f"judgelab: {blot(message, known().values())}", err=True)
 
 
 class _Signals:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from judgelab import resources
 from judgelab.build import PARTS, build, build_part, variant_id, variant_of
 from judgelab.errors import ConfigError
+from judgelab.models.secrets import holding
 
 if TYPE_CHECKING:
     from judgelab.loader import Loader
@@ -110,6 +111,7 @@ def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
     import yaml
     from hydra.errors import HydraException
 
+    _refuse_secrets(overrides)
     try:
         config, choices = _loaders[-1].compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -127,6 +129,7 @@ def expand(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Hydra's sweep grammar: the fixed overrides, and the choices of every axis."""
     from hydra.errors import HydraException
 
+    _refuse_secrets(overrides)
     fixed: list[str] = []
     axes: dict[str, list[str]] = {}
     try:
@@ -183,9 +186,11 @@ def axes_of(composed: Composed) -> dict[str, list[str]]:
 def resolved(node: Any) -> Any:
     """Plain data with every interpolation followed; a value that is missing names its key."""
     try:
-        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error)) from error
+    _refuse_secrets(_texts(plain))
+    return plain
 
 
 def resolved_top(config: DictConfig) -> dict[str, Any]:
@@ -195,6 +200,25 @@ def resolved_top(config: DictConfig) -> dict[str, Any]:
         key: resolved(config[key]) if OmegaConf.is_config(config[key]) else config[key]
         for key in keys
     }
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text in plain data."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping | list):
+        for inner in itertools.chain(*node.items()) if isinstance(node, Mapping) else node:
+            yield from _texts(inner)
+
+
+def _refuse_secrets(texts: Iterable[str]) -> None:
+    """Configs and commands are kept in run folders and shown in MLflow."""
+    if names := holding("\n".join(texts)):
+        raise ConfigError(
+            f"the config holds the secret of the environment variable {', '.join(names)}, and "
+            "configs are kept in run folders. Leave it out: a model's key is read from the "
+            "variable that model.api_key_env names."
+        )
 
 
 def axis_root(override: str) -> str:

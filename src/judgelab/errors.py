@@ -16,6 +16,10 @@ class ConfigError(UserError):
     """A config that cannot be composed or built; names the config key or yaml."""
 
 
+class UnreadyError(ConfigError):
+    """A model that cannot be called (no key, no proper address): a sweep sends nothing at all."""
+
+
 class DataError(UserError):
     """A data file that cannot be read; names the file, the row and the column."""
 

@@ -23,6 +23,11 @@ def lab() -> Path:
     return Path(os.environ.get("JUDGELAB_HOME") or Path.cwd())
 
 
+def call_store() -> Path:
+    """Where the lab keeps every answer that was paid for."""
+    return lab() / ".judgelab" / "calls.db"
+
+
 def folders(name: str) -> list[Path]:
     """The existing folders called `name` (conf, experiments, prompts), nearest first."""
     unique = dict.fromkeys(path.resolve() for path in (lab() / name, _HOME / name))

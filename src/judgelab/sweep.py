@@ -11,7 +11,7 @@ from judgelab import __version__, runner, variants
 from judgelab import config as configs
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
-from judgelab.errors import ConfigError, UserError
+from judgelab.errors import ConfigError, UnreadyError, UserError
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Progress, Run
 from judgelab.tracking.folder import RunFolder, runs_folder
@@ -92,7 +92,8 @@ def check(plan: Plan) -> None:
 async def run_all(
     plan: Plan, bench: Bench, progress: Progress
 ) -> tuple[Bench, list[Run], dict[str, str]]:
-    """Every variant of a plan; the failure of one does not end the others.
+    """Every variant of a plan; the failure of one does not end the others, unless its model
+    cannot be called: that is said before anything is sent.
 
     Returns the bench, the runs in the plan's order, and by variant name why it could not run.
     """
@@ -100,6 +101,7 @@ async def run_all(
         bench = runner.in_sweep(bench, _sweep_id(plan, bench))
     failed: dict[str, str] = {}
     opened: list[Run] = []
+    unready: list[str] = []
     for variant in plan.variants:
         try:
             opened.append(runner.open_run(bench, variant))
@@ -107,7 +109,11 @@ async def run_all(
             if not plan.is_sweep:
                 raise
             failed[variant.name] = str(error)
+            if isinstance(error, UnreadyError):
+                unready.append(str(error))
 
+    if unready:
+        raise UnreadyError(" ".join(dict.fromkeys(unready)))
     _something_left(plan, failed)
 
     async def one(run: Run) -> None:

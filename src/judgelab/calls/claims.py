@@ -16,8 +16,8 @@ COUNTS = struct.Struct("<qq")  # calls sent, calls settled
 
 
 class Claims:
-    """One process's claims beside a call store. `lost` counts the calls that processes which were
-    killed had sent and not yet kept: only these are paid for twice."""
+    """One process's claims beside a call store. `lost` counts the calls that processes which are
+    gone had sent and neither kept nor given up: only these are paid for twice."""
 
     def __init__(self, store: Path) -> None:
         self._file = os.open(f"{store}.claims", os.O_RDWR | os.O_CREAT, 0o644)
@@ -48,9 +48,30 @@ class Claims:
         os.pwrite(self._session, COUNTS.pack(self._sent, self._settled), 0)
 
     def close(self) -> None:
-        self._session_path.unlink(missing_ok=True)
+        """Calls that were given up on their way stay noted."""
+        if self._sent == self._settled:
+            self._session_path.unlink(missing_ok=True)
         os.close(self._session)
         os.close(self._file)
+
+
+def judging(store: Path) -> int:
+    """How many processes use a call store now."""
+    return sum(_lives(path) for path in store.parent.glob(f"{store.name}.session-*"))
+
+
+def _lives(path: Path) -> bool:
+    try:
+        session = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(session, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(session)
+    return False
 
 
 def _place(key: str) -> int:
@@ -65,6 +86,8 @@ def _lost(path: Path) -> int:
         return 0
     try:
         fcntl.flock(session, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.fstat(session).st_nlink:  # another process has counted it since we opened it
+            return 0
         noted = os.pread(session, COUNTS.size, 0)
         path.unlink(missing_ok=True)
     except BlockingIOError:

@@ -12,7 +12,7 @@ SHRINK = 0.8  # of the concurrency stays when the server suffers, once a round o
 GROW = 0.1  # of the concurrency comes back with a round of answers, at least one call
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """A call's place: when it was given, and the tokens it counts for."""
 
@@ -52,7 +52,7 @@ class Limiter:
         self.tokens = min((n for n in (self.tokens, tokens) if n), default=None)
 
     async def acquire(self, tokens: int) -> Slot:
-        """A place for one call of about that many tokens; give it to `release` in any case."""
+        """A place for one call of about that many tokens, for `release` or `give_back`."""
         now = time.monotonic()
         if not self._queue and self._opens(now, tokens) <= now:
             return self._place(now, tokens)
@@ -63,7 +63,7 @@ class Limiter:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self.release(waiter.result())
+                self.give_back(waiter.result())
             self._go_on()
             raise
 
@@ -74,6 +74,14 @@ class Limiter:
             self._tokens_in_minute += tokens - slot.tokens
             slot.tokens = tokens
         self._go_on()
+
+    def give_back(self, slot: Slot) -> None:
+        """Nothing was sent: the place counts for nothing."""
+        if slot.counted:
+            slot.counted = False
+            self._minute.remove(slot)
+            self._tokens_in_minute -= slot.tokens
+        self.release(slot)
 
     def went_well(self) -> None:
         """An answer came: a little more may be asked at a time."""

@@ -83,6 +83,8 @@ class Pool:
 
     async def ask(self, model: Model, request: Request, accounts: Accounts) -> Reply:
         """The answer to a request. Raises CallFailed where there is none."""
+        if self.interrupted:
+            raise Interrupted("interrupted")
         if model.local or request.too_long:  # neither is sent
             return await model.complete(request)
         flight = self._flights.get(request.key)
@@ -92,8 +94,7 @@ class Pool:
         stored = self.store.get(request) if self.store else None
         if stored is not None:
             return self._used_again(model, request, stored, accounts)
-        self._check_open(model)
-        flight = _Flight()
+        flight = _Flight(model)
         flight.task = asyncio.create_task(self._fly(flight, model, request, accounts))
         flight.task.add_done_callback(_looked_at)
         self._flights[request.key] = flight
@@ -135,8 +136,8 @@ class Pool:
         try:
             return await asyncio.shield(flight.task)
         except asyncio.CancelledError:
-            if self.interrupted and flight.task.cancelled():
-                raise Interrupted("interrupted") from None
+            if flight.task.cancelled():
+                self._check_open(flight.model)
             raise
         finally:
             flight.askers -= 1
@@ -196,14 +197,14 @@ class Pool:
         limiter = self._limiter(model)
         size = most_tokens(request)
         place = await limiter.acquire(sum(size))
-        used = None
+        used, sent = None, False
         try:
             if self.store:
                 await self.store.ready()
             self._check_open(model)
             purses = (self._purse, accounts.purse)
             reserved = await self._reserve(model, size, purses)
-            flight.on_wire = True
+            flight.on_wire = sent = True
             if self.store:
                 self.store.claims.count(sent=1)
             tokens, cost = 0, 0.0
@@ -225,7 +226,10 @@ class Pool:
                     purse.settle(reserved, tokens, cost)
                 self._settled.set()
         finally:
-            limiter.release(place, used)
+            if sent:
+                limiter.release(place, used)
+            else:
+                limiter.give_back(place)
         if self.store:
             await self.store.put(request, reply, getattr(model, "url", ""), cost)
             self.store.claims.count(settled=1)
@@ -266,15 +270,23 @@ class Pool:
     def _check_open(self, model: Model) -> None:
         if self.interrupted:
             raise Interrupted("interrupted")
-        closed = self._closed.get(model.endpoint) or self._closed.get((model.endpoint, model.name))
-        if closed:
+        if closed := self._closed_to(model):
             raise CallFailed(closed.cause, closed.detail, closes=True)
 
+    def _closed_to(self, model: Model) -> CallFailed | None:
+        closed = self._closed
+        return closed.get(model.endpoint) or closed.get((model.endpoint, model.name))
+
     def _close(self, model: Model, failure: CallFailed) -> None:
-        """No more calls to the endpoint, or where it is not found to the model alone."""
+        """No more calls to the endpoint, or where it is not found to the model alone; who waits
+        for a limit or another try need not."""
         one_model = failure.cause == "404"
         scope = (model.endpoint, model.name) if one_model else model.endpoint
         self._closed.setdefault(scope, failure)
+        for flight in self._flights.values():
+            waits = not flight.on_wire and flight.task is not asyncio.current_task()
+            if waits and self._closed_to(flight.model):
+                flight.task.cancel()
 
     async def close(self) -> None:
         """End what is still on its way, and give back sockets and the store."""
@@ -295,7 +307,8 @@ class _Flight:
 
     task: asyncio.Task[Reply]
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model) -> None:
+        self.model = model
         self.askers = 0
         self.on_wire = False
 

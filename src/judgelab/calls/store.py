@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from judgelab.errors import UserError
 from judgelab.models.base import CallFailed, Reply, Request
 
 SCHEMA_VERSION = 2
-COMMIT_WINDOW = 0.02  # seconds that answers wait for company before they are committed together
+COMMIT_WINDOW = 0.005  # seconds that answers wait for company before they are committed together
 TRIES = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before another try of a commit that failed
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -200,6 +201,50 @@ def insert(db: sqlite3.Connection, rows: Iterable[Answer]) -> int:
     return db.total_changes - before
 
 
+def listed(db: sqlite3.Connection, keys: Iterable[str]) -> str:
+    """An SQL condition for the answers with these keys, for as long as the connection is open."""
+    db.execute("BEGIN")  # of the temporary table alone: no one else waits
+    db.execute("CREATE TEMP TABLE listed (key TEXT PRIMARY KEY) WITHOUT ROWID")
+    db.executemany("INSERT OR IGNORE INTO listed VALUES (?)", ((key,) for key in keys))
+    db.execute("COMMIT")
+    return "key IN (SELECT key FROM listed)"
+
+
+def totals(
+    db: sqlite3.Connection, where: str = "1", values: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
+    """What the rows that fit an SQL condition hold, by endpoint and model."""
+    tokens = ", ".join(
+        f"ifnull(sum(CASE WHEN json_valid(reply) THEN json_extract(reply, '$.{name}') END), 0) "
+        f"AS {name}"
+        for name in ("tokens_in", "tokens_out", "tokens_cached")
+    )
+    found = db.execute(
+        f"SELECT endpoint, model, count(*) AS answers, {tokens}, sum(usd) AS usd, "
+        f"min(at) AS first, max(at) AS last FROM calls WHERE {where} "
+        "GROUP BY endpoint, model ORDER BY endpoint, model",
+        values,
+    )
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def delete(db: sqlite3.Connection, where: str, values: Sequence[Any] = ()) -> int:
+    """Delete the rows that fit an SQL condition; how many these were."""
+    with _transaction(db):
+        return db.execute(f"DELETE FROM calls WHERE {where}", values).rowcount
+
+
+def shrink(db: sqlite3.Connection) -> bool:
+    """Give the space of deleted rows back to the disk; False where others keep the file busy."""
+    try:
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
 def quarantine(db: sqlite3.Connection, key: str) -> None:
     """Set a row aside that does not fit its checksum: it is asked again, and can be looked at."""
     names = ", ".join(COLUMNS)
@@ -223,6 +268,8 @@ def note_saved(db: sqlite3.Connection, saved: Mapping[tuple[str, str], Sequence[
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous=FULL")
+    # Damaged bytes are read as damaged text, which fits no checksum.
+    db.text_factory = partial(str, encoding="utf-8", errors="replace")
     return db
 
 

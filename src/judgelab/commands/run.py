@@ -72,7 +72,7 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
         whole = [a + b for a, b in zip(whole, row, strict=True)]
         show.line(f"{variant.name}: {_calls_in_words(row)}")
     show.line(f"in all, {len(plan.variants)} variants: {_calls_in_words(whole)}")
-    show.notes([*bench.split.notes, *plan.equal])
+    show.notes([*lost(pool), *bench.split.notes, *plan.equal])
 
 
 def show_config(overrides: Sequence[str]) -> None:
@@ -92,16 +92,15 @@ def show_config(overrides: Sequence[str]) -> None:
 
 def open_pool(config: Mapping[str, Any], *, store: bool = True) -> Pool:
     """The pool of a config: the lab's call store and the caps of `budget`."""
-    path = resources.lab() / ".judgelab" / "calls.db"
     caps = dict(config["budget"])
     per_run = Budget(**caps.pop("per_run", {}), name="budget.per_run")
-    return Pool(CallStore(path) if store else None, per_run=per_run, **caps)
+    return Pool(CallStore(resources.call_store()) if store else None, per_run=per_run, **caps)
 
 
 def lost(pool: Pool) -> list[str]:
-    """What a process that was killed may have paid for in vain."""
+    """What a process that was killed, or stopped at once, may have paid for in vain."""
     n = pool.store.claims.lost if pool.store else 0
-    return [f"{n} calls were on their way when an earlier run was killed: asked again"] if n else []
+    return [f"{n} calls were on their way when an earlier run was ended: asked again"] if n else []
 
 
 def odd_answers(folders: Sequence[RunFolder], pool: Pool) -> list[str]:

@@ -65,6 +65,11 @@ def leaderboard(folders: Sequence[RunFolder], title: str) -> None:
     _wide().print(table)
 
 
+def table(made: Table) -> None:
+    """A table on stdout, with all of its columns."""
+    _wide().print(made)
+
+
 def _wide() -> Console:
     """Tables keep their columns where the output is a file or a narrow terminal."""
     return Console(highlight=False, width=max(out.width, 104))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 from judgelab.calls.pool import DRAIN, Pool
@@ -13,45 +15,56 @@ from judgelab.commands import show
 from judgelab.errors import Stopped
 
 T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_stoppable(work: Coroutine[Any, Any, T], pool: Pool) -> T:
     """`asyncio.run` of work that asks a pool, which is closed at the end.
 
-    Raises Stopped where a second signal came; after one the work ends by itself, with what it has.
+    After one SIGINT or SIGTERM the work ends by itself, with what it has (`pool.interrupted`).
+    Raises Stopped where a second one came.
     """
+
+    async def closing() -> T:
+        try:
+            with _watching(pool):
+                return await work
+        finally:
+            await pool.close()
+
     gc.freeze()  # the data stay to the end: to look through them for garbage is lost time
-    return asyncio.run(_watched(work, pool))
+    try:
+        return asyncio.run(closing())
+    except KeyboardInterrupt:
+        raise Stopped(pool.interrupted or signal.SIGINT) from None
 
 
-async def _watched(work: Coroutine[Any, Any, T], pool: Pool) -> T:
-    task = asyncio.create_task(work)
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+@contextmanager
+def _watching(pool: Pool) -> Iterator[None]:
     loop = asyncio.get_running_loop()
+    stopping = False
 
-    def stop(number: int) -> None:
-        if pool.interrupted:
-            task.cancel()
-            return
-        pool.interrupt(number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:
+            raise KeyboardInterrupt
+        stopping = True
+        loop.call_soon_threadsafe(interrupt, number)
+
+    def interrupt(number: int) -> None:
         show.notes(
-            [f"stopping: {pool.on_wire} calls on their way get {DRAIN:g} s. Once more ends at once"]
+            [f"stopping: {pool.on_wire} calls on their way get {DRAIN:g} s; once more ends at once"]
         )
+        pool.interrupt(number)
 
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for number in SIGNALS:
-            loop.add_signal_handler(number, stop, number)
-    except (ValueError, RuntimeError, NotImplementedError):
-        pass  # not the main thread: nobody sends signals here
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:  # as a shell sets it for what runs in the background
+                signal.signal(number, stop)
+    except ValueError:  # not the main thread: no signal comes here
+        before = {}
     try:
-        return await task
-    except asyncio.CancelledError:
-        if pool.interrupted and task.cancelled():
-            raise Stopped(pool.interrupted) from None
-        raise
+        yield
     finally:
         for number, handler in before.items():
-            if loop.remove_signal_handler(number):
-                signal.signal(number, handler)
-        await pool.close()
+            signal.signal(number, handler)

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Unpack
 from urllib.parse import urlsplit
 
-from judgelab.errors import ConfigError
+from judgelab.errors import UnreadyError
 from judgelab.models.base import Common, Model, Rejected
 
 
@@ -38,12 +38,12 @@ class EndpointModel(Model):
         if not self.api_key_env:
             return
         if not self.key:
-            raise ConfigError(
+            raise UnreadyError(
                 f"model {self.name!r} needs a key: set the environment variable "
                 f"{self.api_key_env}, or model.api_key_env=null for a server without one."
             )
         if not (self.key.isascii() and self.key.isprintable()):
-            raise ConfigError(
+            raise UnreadyError(
                 f"the environment variable {self.api_key_env} holds no key: there is a line break, "
                 "a control character or a letter beyond ASCII in it. Set it to the key alone."
             )
@@ -86,7 +86,7 @@ def _refuse_secrets(base_url: str | None) -> None:
     except ValueError:  # an address that is none
         odd = "@" in (base_url or "")
     if odd:
-        raise ConfigError(
+        raise UnreadyError(
             "model.base_url holds a user, a password or a query, and configs are kept in run "
             "folders. Give the address alone and the key as an environment variable, which "
             "model.api_key_env names."

@@ -12,9 +12,7 @@ from judgelab.models.base import CallFailed, Common, Rejected, Reply, Request
 from judgelab.models.endpoint import EndpointModel
 from judgelab.models.faults import Fault, settle
 from judgelab.models.retry_after import seconds
-from judgelab.models.secrets import blot
-
-SHORTEST_KEY = 8  # of a variable that only looks like a key
+from judgelab.models.secrets import blot, known
 
 
 class LiteLLM(EndpointModel):
@@ -44,8 +42,7 @@ class LiteLLM(EndpointModel):
         """Without `api_key_env` litellm looks for the key itself: any of these may be it."""
         if self.api_key_env:
             return (self.key,)
-        named = (v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN")))
-        return [value for value in named if len(value) >= SHORTEST_KEY]
+        return known().values()
 
     async def complete(self, request: Request) -> Reply:
         if request.too_long:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 from urllib.parse import urlsplit
 
-from judgelab.errors import ConfigError
+from judgelab.errors import UnreadyError
 from judgelab.models.answers import error_status, hidden_error, read
 from judgelab.models.base import CallFailed, Common, Rejected, Reply, Request
 from judgelab.models.endpoint import EndpointModel
@@ -77,7 +77,7 @@ class OpenAICompatible(EndpointModel):
 
     def check(self) -> None:
         if not self.url.startswith(("http://", "https://")) or not urlsplit(self.url).hostname:
-            raise ConfigError(
+            raise UnreadyError(
                 f"model.base_url={self.url.removesuffix(PATH)}: it starts with http:// or https:// "
                 "and a host."
             )

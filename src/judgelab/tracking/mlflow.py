@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from judgelab.data.schema import Dataset
 from judgelab.errors import ConfigError, IncompleteError
+from judgelab.models.secrets import blot, known
 from judgelab.tracking import facts, pages, pictures
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.store import Store, locate, prepare, shown
@@ -259,7 +261,9 @@ def _guarded(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, RequestException, ImportError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
+        password = urlsplit(uri).password or ""
+        said = blot(str(error), [*known().values(), password, unquote(password)])
+        reason = " ".join(said.split())[:300]
         if UNREACHABLE.search(str(error)):
             reason = "no server answers there"
         raise TrackingError(

@@ -19,7 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from judgelab.errors import UserError
 from judgelab.tracking import view
-from judgelab.tracking.store import ENVIRONMENT, artifacts, database, prepare
+from judgelab.tracking.store import ENVIRONMENT, artifacts, database, prepare, shown
 
 PATIENCE = 90.0  # seconds until the server has to listen; the first start takes about ten
 GRACE = 5.0
@@ -33,13 +33,10 @@ def serve(port: int, host: str) -> None:
     """
     db = database()
     if not db.is_file():
+        there = os.environ.get("MLFLOW_TRACKING_URI", "")
         raise UserError(
             f"there is no {db}: nothing was tracked in this lab yet. Start with: judgelab run"
-            + (
-                f". MLFLOW_TRACKING_URI is {os.environ['MLFLOW_TRACKING_URI']}: the runs are there."
-                if "MLFLOW_TRACKING_URI" in os.environ
-                else ""
-            )
+            + (f". MLFLOW_TRACKING_URI is {shown(there)}: the runs are there." if there else "")
         )
     _check_free(host, port)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
@@ -10,7 +11,7 @@ import pytest
 
 from judgelab.models.secrets import blot
 
-KEY = "sk-canary/77+A?b=ö~xyz"
+KEY = "sk-canary/77+A?b=ö~x yz\\\"'&<"
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,14 @@ KEY = "sk-canary/77+A?b=ö~xyz"
         quote(KEY),
         quote_plus(KEY),
         quote(KEY, safe=""),
+        quote(KEY, safe="").lower().replace("a%3f", "A%3f"),
+        quote(quote(KEY)),
+        json.dumps(KEY)[1:-1],
+        json.dumps(json.dumps(KEY, ensure_ascii=False))[3:-3],
+        repr(KEY)[1:-1],
+        repr(repr(KEY))[2:-2],
+        json.dumps(repr(KEY.encode()))[3:-2],
+        html.escape(KEY),
         *(b64encode(b"u" * n + KEY.encode()).decode() for n in range(4)),
         *(b64encode(b"Bearer " + KEY.encode() + b"v" * n).decode() for n in range(4)),
         urlsafe_b64encode(f"user:{KEY}".encode()).decode().rstrip("="),
