@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from judgelab import __version__, resources
-from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
+from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError, is_full
 
 # Without these the libraries underneath try the network on every start, and numpy starts a thread
 # a core that spins for work: nothing here multiplies matrices.
@@ -252,15 +252,21 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (OSError, sqlite3.Error) as error:
         where = getattr(error, "filename", None) or resources.lab()
         why = getattr(error, "strerror", None) or error
+        if is_full(error):
+            _say(f"{where}: {why}. Give it space. {_again()}")
+            return IncompleteError.exit_code
         _say(f"{where}: {why}. The lab has to be a folder to write in.")
         return 2
     return code if isinstance(code, int) else 0
 
 
 def _interrupted(error: Stopped) -> int:
-    again = f"go on with: judgelab {shlex.join(sys.argv[1:])}"
-    _say(f"interrupted. What is answered is kept; {again}")
+    _say(f"interrupted. {_again()}")
     return error.exit_code
+
+
+def _again() -> str:
+    return f"What is answered is kept; go on with: judgelab {shlex.join(sys.argv[1:])}"
 
 
 def _say(message: str) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class UserError(Exception):
     """A mistake of the user's: printed as one clear message, never as a traceback.
@@ -42,3 +47,10 @@ class IncompleteError(UserError):
     """Work that stopped half-way; the message holds the command that resumes it."""
 
     exit_code = 3
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or a file has no space for more: nobody's mistake, and it passes."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in NO_SPACE

@@ -11,7 +11,7 @@ from judgelab import __version__, runner, variants
 from judgelab import config as configs
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
-from judgelab.errors import ConfigError, UnreadyError, UserError
+from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Progress, Run
 from judgelab.tracking.folder import RunFolder, runs_folder
@@ -116,15 +116,22 @@ async def run_all(
         raise UnreadyError(" ".join(dict.fromkeys(unready)))
     _something_left(plan, failed)
 
+    full: list[Exception] = []
+
     async def one(run: Run) -> None:
         try:
             await runner.run(bench, run, progress)
         except Exception as error:  # a judge of the user's own may raise anything
-            if not plan.is_sweep:
+            if is_full(error):
+                full.append(error)
+            elif not plan.is_sweep:
                 raise
-            failed[run.variant.name] = _why(error)
+            else:
+                failed[run.variant.name] = _why(error)
 
     await asyncio.gather(*(one(run) for run in opened))
+    if full:  # not before the others have kept what they asked for
+        raise full[0]
     _something_left(plan, failed)
     return bench, opened, failed
 

@@ -419,3 +419,26 @@ def test_another_model_goes_on_where_one_is_not_there(run: Run) -> None:
         assert len(lost.asked) <= 2
 
     run(main())
+
+
+@pytest.mark.parametrize("how", ["closed", "interrupted"])
+def test_a_failure_that_comes_when_all_is_over_is_not_tried_again(run: Run, how: str) -> None:
+    """It was on its way when another call closed the endpoint, or the user stopped the run."""
+
+    async def main() -> None:
+        busy = CallFailed("429", "wait", retry=True, after=50.0)
+        wrong = CallFailed("401", "no such key", closes=True)
+        model = Busy(lambda n: wrong if how == "closed" and n == 0 else busy, concurrency=2)
+        pool, started = Pool(), now()
+        asking = asyncio.create_task(ask(pool, model, n=2))
+        await asyncio.sleep(0.1)
+        assert len(model.asked) == 2
+        if how == "interrupted":
+            pool.interrupt(2)
+        found = await asking
+        said = {"closed": "401: no such key", "interrupted": "interrupted"}
+        assert [str(failure) for failure in found] == [said[how]] * 2
+        assert now() < started + 1
+        await pool.close()
+
+    run(main())

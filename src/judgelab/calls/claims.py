@@ -28,12 +28,13 @@ class Claims:
         fcntl.flock(self._session, fcntl.LOCK_EX)  # before the others can see it
         self._session_path = new.rename(store.with_name(f"{store.name}.session-{name}"))
         self._sent = self._settled = 0
+        self.count()  # a full disk is known now, and not with a call under way
 
     def take(self, key: str) -> bool:
         """Claim the request with this key (hex); False where another process has it."""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
-        except OSError:
+        except (BlockingIOError, PermissionError):  # what systems say where it is held
             return False
         return True
 

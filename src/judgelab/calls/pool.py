@@ -187,6 +187,7 @@ class Pool:
                 longest = min(LONGEST_WAIT, BACKOFF * 2 ** min(tries, 16))
                 wait = failure.after + random.uniform(0, longest)
                 tries += 1
+            self._check_open(model)  # it may have closed while this call was on its way
             await asyncio.sleep(wait)
         return reply
 

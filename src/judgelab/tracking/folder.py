@@ -89,11 +89,15 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         target = self.path / name
         beside = target.with_name(f".{name}.{os.getpid()}")
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines([content] if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
+        try:
+            with beside.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines([content] if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
     def write_json(self, name: str, content: Any) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
