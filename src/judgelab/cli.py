@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shlex
 import signal
@@ -25,6 +27,7 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "OPENBLAS_NUM_THREADS": "1",
 }
+GARBAGE = 50_000  # new objects between two looks for garbage
 
 
 class Commands(click.Group):
@@ -221,6 +224,9 @@ def main() -> None:
     """Run a command; a user's mistake is one message and an exit code, never a traceback."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Nearly all that is made here stays to the end: looks for garbage are rare, and none at exit.
+    gc.set_threshold(GARBAGE)
+    atexit.register(gc.freeze)
     # Last, so that a random.py in the lab is not taken for Python's own.
     sys.path.append(os.environ.get("JUDGELAB_HOME") or os.getcwd())
     sys.exit(_guarded(lambda: cli(standalone_mode=False, prog_name="judgelab")))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError
@@ -33,6 +33,18 @@ def rubric(name: str) -> str:
 def template(name: str) -> str:
     """The text of prompts/templates/<name>.j2."""
     return resources.find(name, "prompts/templates", ".j2").read_text(encoding="utf-8")
+
+
+@cache
+def _compiled(text: str) -> Template:
+    """Once for all the judges of a sweep, which are made several times each."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    try:
+        return environment.from_string(text)
+    except TemplateError as error:
+        raise ConfigError(f"the template cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -106,15 +118,9 @@ class Prompt:
         answer = {"critique": demo.critique} if with_critique else {}
         return json.dumps(answer | {"verdict": demo.label}, ensure_ascii=False)
 
-    @cached_property
+    @property
     def _template(self) -> Template:
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-        )
-        try:
-            return environment.from_string(self.template)
-        except TemplateError as error:
-            raise ConfigError(f"the template cannot be read: {error}") from error
+        return _compiled(self.template)
 
     @cached_property
     def _demos(self) -> dict[int, tuple[Example, tuple[Message, Message]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -30,6 +30,16 @@ def sha256(value: Any) -> str:
     """Hex SHA-256 of a text, or of the canonical JSON of anything else."""
     text = value if isinstance(value, str) else canonical_json(value)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sha256_of(values: Iterable[Any]) -> str:
+    """`sha256` of the list of these values, without the list's text in memory."""
+    digest = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        text = f"{',' if number else ''}{canonical_json(value)}"
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> str:

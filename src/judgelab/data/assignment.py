@@ -8,7 +8,7 @@ nearly the same text. An item that is in the ledger by its content never moves.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,13 @@ def identify(
         if name := group_of(example.interaction, group):
             own.append(f"group:{name}")
         keys.append(tuple(own))
-    texts = [
-        f"{'' if input_key in ignored else e.interaction.input}\n{e.interaction.output}"
-        for e, input_key in zip(examples, input_keys, strict=True)
-    ]
-    together = _together(keys, texts, known)
+
+    def text(at: int) -> str:
+        """Made where it is looked at: together they are as large as the data."""
+        item = examples[at].interaction
+        return f"{'' if input_keys[at] in ignored else item.input}\n{item.output}"
+
+    together = _together(keys, text, known)
     notes = [
         f"{input_keys.count(key)} of {len(examples)} items have the same input; it is taken for a "
         "constant instruction, and only their groups and outputs tell them apart."
@@ -142,12 +144,14 @@ def group_of(interaction: Interaction, path: str | None) -> str | None:
     return None if at in (None, "") else str(at)
 
 
-def _together(keys: Sequence[tuple[str, ...]], texts: Sequence[str], known: Known) -> list[int]:
+def _together(
+    keys: Sequence[tuple[str, ...]], text: Callable[[int], str], known: Known
+) -> list[int]:
     """Components by keys and text. An item that is quarantined already connects nobody."""
     kept = [i for i, own in enumerate(keys) if known.get(own[0]) != QUARANTINED]
     flat = [(key, n) for n, i in enumerate(kept) for key in keys[i]]
     shared = [(flat[a][1], flat[b][1]) for a, b in pairs_by([key for key, _ in flat])]
-    alike = near_duplicates([texts[i] for i in kept], shared)
+    alike = near_duplicates(kept, shared, text)
     return components(len(keys), [(kept[a], kept[b]) for a, b in [*shared, *alike]])
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def normalised(text: str) -> str:
@@ -14,30 +16,33 @@ def normalised(text: str) -> str:
 
 
 def near_duplicates(
-    texts: Sequence[str], joined: Iterable[tuple[int, int]] = ()
+    items: Sequence[T],
+    joined: Iterable[tuple[int, int]] = (),
+    text: Callable[[T], str] = str,
 ) -> list[tuple[int, int]]:
-    """Index pairs of texts whose sets of 5-byte grams have a Jaccard similarity >= 0.8.
+    """Index pairs of items in whose texts the sets of 5-byte grams have a Jaccard >= 0.8.
 
     `joined` are pairs that belong together anyway. Not every pair is listed, but with `joined` the
-    list connects all that is connected, in whatever order the texts come.
+    list connects all that is connected, in whatever order the items come.
     """
     from judgelab.data.minhash import Signatures, alike
 
     firsts: dict[bytes, int] = {}
     found: list[tuple[int, int]] = []
-    signatures = Signatures(len(texts))
-    for index, form in enumerate(map(normalised, texts)):
+    signatures = Signatures(len(items))
+    for index, item in enumerate(items):
+        form = normalised(text(item))
         first = firsts.setdefault(_digest(form), index)
         if first == index:
             signatures.add(form)
         else:
             found.append((first, index))
     ones = list(firsts.values())
-    clusters = _Clusters(len(texts), [*joined, *found])
+    clusters = _Clusters(len(items), [*joined, *found])
     for places in signatures.neighbourhoods():
         members = [ones[place] for place in places]
         if len({clusters.root(member) for member in members}) > 1:
-            near = alike([normalised(texts[member]) for member in members])
+            near = alike([normalised(text(items[member])) for member in members])
             found += [(members[a], members[b]) for a, b in near]
     return sorted(found)
 

@@ -14,7 +14,7 @@ from judgelab.data.readers.base import Reader, Row
 from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.spellings import Spellings
 from judgelab.errors import ConfigError
-from judgelab.types import Annotation, Example, Interaction, sha256
+from judgelab.types import Annotation, Example, Interaction, sha256_of
 
 MADE_ID = 12  # hex digits of an id made from the content
 
@@ -47,14 +47,12 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """Hash of every interaction with its label and critique, whatever the file's order."""
-        return sha256(
+        return sha256_of(
             [
-                [
-                    *(one.id, one.input, one.output, one.context, one.dimensions, one.group),
-                    *((known.label, known.critique) if (known := self.labels.get(one.id)) else ()),
-                ]
-                for one in sorted(self.interactions, key=lambda one: one.id)
+                *(one.id, one.input, one.output, one.context, one.dimensions, one.group),
+                *((known.label, known.critique) if (known := self.labels.get(one.id)) else ()),
             ]
+            for one in sorted(self.interactions, key=lambda one: one.id)
         )
 
 

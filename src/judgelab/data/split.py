@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -132,9 +133,10 @@ class Split:
         # One fixed random order, shared by every variant and independent of the file's.
         examples.sort(key=lambda example: sha256(f"{config.seed}:{example.id}"))
         self._examples = examples
+        self._members = dict(_by(examples, lambda example: self.places[example.id].part))
         self.clusters = {e.id: group_of(e.interaction, config.group) for e in examples}
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hash of who is where."""
         return sha256({i: [p.group, p.part, p.fold] for i, p in self.places.items()})
@@ -190,7 +192,7 @@ class Split:
         ]
 
     def _in(self, part: str) -> list[Example]:
-        return [example for example in self._examples if self.places[example.id].part == part]
+        return self._members.get(part, [])
 
     def _fold(self, train: Sequence[Example], items: Sequence[Example]) -> Fold:
         return Fold(TrainSet(train, _made_by=self), tuple(e.interaction for e in items))
@@ -276,8 +278,9 @@ def _say(split: Split) -> list[str]:
             "the items were assigned before they had this group. A new split.name assigns anew."
         )
     if split.mode == "holdout":
+        counts = split.counts()
         for part in ("dev", "test"):
-            fails = split.counts().get(part, Counter())["fail"]
+            fails = counts.get(part, Counter())["fail"]
             if fails < 10 and split.config.ratios[part]:
                 notes.append(
                     f"{part} has only {fails} fails; 10 is the least to say much of recall."

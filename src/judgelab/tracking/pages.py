@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from judgelab.types import Example, sha256
 LONGEST_NOTE = 5000  # characters; what every MLflow server takes in a tag
 LONGEST_TEXT = 3000  # characters of an input or output on a page
 WIDTH = 110  # columns of a text on a page: MLflow's viewer does not wrap code
+FITTING = re.compile(rf"(.{{1,{WIDTH}}})(?:\s+|$)|(.{{{WIDTH}}})")  # up to a gap, or in mid-word
 EXPLORATORY = "Exploratory: few labels, each judged once out of fold; no held-out claim."
 COLUMNS = {
     "kappa": "kappa",
@@ -219,7 +219,7 @@ def _folded(text: str) -> str:
     """The text in lines of at most WIDTH columns, cut where it is very long."""
     left = len(text) - LONGEST_TEXT
     lines = text[:LONGEST_TEXT].splitlines()
-    wrapped = (textwrap.fill(line, WIDTH, replace_whitespace=False) for line in lines)
+    wrapped = (FITTING.sub(r"\1\2\n", line).rstrip() for line in lines)
     return "\n".join(wrapped) + (f"\n... {left:,} characters more" if left > 0 else "")
 
 

@@ -143,6 +143,7 @@ def _save(folder: RunFolder, name: str, figure: Figure) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
     _write(folder, f"{name}.png", picture.getvalue())
+    figure.set_layout_engine("none")  # it stays as it was laid out
     drawing = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "judgelab"}):
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
