@@ -288,8 +288,6 @@ def _no_store(path: Path, error: sqlite3.Error) -> UserError:
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous=FULL")
-    # Damaged bytes are found by the checksum: they must not stop the reading.
-    db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     # Damaged bytes are read as damaged text, which fits no checksum.
     db.text_factory = partial(str, encoding="utf-8", errors="replace")
     return db
