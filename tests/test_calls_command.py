@@ -185,7 +185,7 @@ def test_export_does_not_overwrite_and_leaves_nothing_half(lab: Lab, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
         done = lab("calls", "export", "--all", "a.jsonl", "--force")
-    assert done.code == 2
+    assert done.code == 3
     assert "No space left" in done.err
     assert file.read_text() == "mine"
     assert not list(lab.folder.glob(".a.jsonl*"))
