@@ -67,7 +67,7 @@ def stats(lab: Lab) -> dict[str, Any]:
     return held
 
 
-def damage(lab: Lab, id_: int, by: str = "replace(reply, 'fail', 'pass')") -> None:
+def damage(lab: Lab, id_: int, by: str = "replace(reply, 'verdict', 'verdikt')") -> None:
     with database(lab) as db:
         db.execute(f"UPDATE calls SET reply={by} WHERE id=?", (id_,))
 
