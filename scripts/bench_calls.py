@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +115,8 @@ def serving(latency: float) -> Iterator[str]:
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    if paths := kept.get("PYTHONPATH"):  # the process stands in another folder
+        kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
     offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DO_NOT_TRACK": "1"}
     return kept | offline | {"DSPY_CACHEDIR": str(folder), "COLUMNS": "120"} | more
 
@@ -203,27 +205,30 @@ class Bench:
         """Seconds that an endpoint takes for n calls, so many at a time."""
         return math.ceil(n / concurrency) * self.latency / 1000
 
-    def judge(self, lab: Lab, concurrency: int, *more: str) -> Figures:
+    def judge(self, lab: Lab, concurrency: int, *, repeats: int = 1) -> Figures:
         """judgelab's judging alone, in a process of its own."""
         with serving(self.latency) as url:
-            overrides = [*lab.overrides(url, concurrency), "tracking=none", *more]
-            job = {"url": url, "overrides": overrides}
+            more = ("tracking=none", f"judge.repeats={repeats}")
+            job = {"url": url, "overrides": [*lab.overrides(url, concurrency), *more]}
             figures = client("judgelab", Path(sys.executable), lab.folder, job)
         if "failed" in figures:
             raise SystemExit(f"judgelab: {figures['failed']}")
+        if figures["kept"] != lab.n * repeats:
+            raise SystemExit(f"judgelab: {figures['kept']} of {lab.n * repeats} answers kept")
         return figures
 
-    def whole(self, lab: Lab, concurrency: int, *more: str, latency: float) -> Figures:
+    def whole(
+        self, lab: Lab, concurrency: int, *more: str, latency: float | None = None
+    ) -> Figures:
         """A whole `judgelab run`, and what the server saw of it."""
-        with serving(latency) as url:
+        with serving(self.latency if latency is None else latency) as url:
             figures = command(lab.folder, "run", *lab.overrides(url, concurrency), *more)
             return figures | {"requests": server(url, "/stats")["requests"]}
 
     def compare(self, names: Sequence[str], n: int, concurrency: int) -> None:
         """Each client's figures for n calls; the rounds alternate between them."""
         n = self.size(n)
-        wanted = [name for name in names if name in self.only]
-        wanted = [name for name in wanted if (name, n, concurrency) not in self.clients]
+        wanted = [name for name in names if (name, n, concurrency) not in self.clients]
         rounds: dict[str, list[Figures]] = {name: [] for name in wanted}
         for _ in range(self.repeat):
             for name in wanted:
@@ -253,11 +258,13 @@ class Bench:
 
 
 def peers(bench: Bench) -> None:
-    bench.compare(NAMES, 1000, 64)
-    bench.compare(NAMES, 2000, 256)
+    """judgelab beside its peers: 1,000 calls, 64 in flight; 2,000 calls, 256 in flight"""
+    bench.compare(bench.only, 1000, 64)
+    bench.compare(bench.only, 2000, 256)
 
 
 def rates(bench: Bench) -> None:
+    """judgelab against the ideal rate"""
     for n, concurrency, least in ((1000, 64, 0.95), (2000, 64, 0.95), (2000, 256, 0.9)):
         bench.compare(["judgelab"], n, concurrency)
         row = bench.clients["judgelab", bench.size(n), concurrency]
@@ -270,36 +277,39 @@ def rates(bench: Bench) -> None:
 
 
 def slope(bench: Bench) -> None:
-    """The same items, judged once and ten times: only the calls are more."""
-    n = bench.size(2000)
-    once, often = [], []
+    """processor time and memory of 18,000 more calls; of few items, so that only the calls grow"""
+    items, few, many = bench.size(200), 10, 100
+    rows: dict[int, list[Figures]] = {few: [], many: []}
     for _ in range(bench.repeat):
-        for rows, repeats in ((once, 1), (often, 10)):
-            note(f"judgelab: {n} items, {repeats} times")
-            rows.append(bench.judge(bench.lab(n), 64, f"judge.repeats={repeats}"))
-    few, many = median(once), median(often)
-    cpu = (many["cpu"] - few["cpu"]) / (9 * n) * 1000
-    grown = many["rss"] - few["rss"]
-    bench.own["slope"] = {"few": few, "many": many, "cpu_1000": cpu, "rss_grown": grown}
-    calls = f"from {n:,} to {10 * n:,} calls ({n:,} items, repeats 1 and 10)"
-    bench.promise(
-        f"processor time of 1,000 more calls, {calls}", "≤ 1.0 s", f"{cpu:.2f} s", cpu <= 1
+        for repeats, found in rows.items():
+            note(f"judgelab: {items} items, {repeats} times")
+            found.append(bench.judge(bench.lab(items), 64, repeats=repeats))
+    less, more = median(rows[few]), median(rows[many])
+    calls = (many - few) * items
+    cpu = (more["cpu"] - less["cpu"]) / calls * 1000
+    memory = (more["rss"] - less["rss"]) * 1024 / calls
+    bench.own["slope"] = {"less": less, "more": more, "cpu_1000": cpu, "memory_kb": memory}
+    where = (
+        f"from {few * items:,} to {many * items:,} calls ({items} items, {few} and {many} times)"
     )
-    each = grown * 1024 / (9 * n)
     bench.promise(
-        f"growth of peak memory, {calls}",
-        "flat: < 1 kB a call",
-        f"{grown:+.1f} MB, {each:.2f} kB a call",
-        each < 1,
+        f"processor time of 1,000 more calls, {where}", "≤ 1.0 s", f"{cpu:.2f} s", cpu <= 1
+    )
+    bench.promise(
+        f"peak memory of one more call, {where}",
+        "flat: < 1 kB",
+        f"{memory:.2f} kB ({less['rss']:.0f} MB, {more['rss']:.0f} MB)",
+        memory < 1,
     )
 
 
 def whole(bench: Bench) -> None:
+    """one `judgelab run` of 2,000 calls with tracking and pictures"""
     n = bench.size(2000)
     rows = []
     for _ in range(bench.repeat):
         note(f"judgelab run: {n} calls, tracked")
-        rows.append(bench.whole(bench.lab(n), 64, latency=bench.latency))
+        rows.append(bench.whole(bench.lab(n), 64))
     row = bench.own["whole"] = median(rows)
     bench.promise(
         f"processor time of one `judgelab run` of {n:,} calls, tracking and pictures included",
@@ -310,38 +320,38 @@ def whole(bench: Bench) -> None:
 
 
 def warm(bench: Bench) -> None:
-    """The answers are in the store, the run folder is gone."""
+    """judging 10,000 calls again, with the answers in the store and the run folder gone"""
+    _twice(bench, "warm", 20, "judging", lambda lab: bench.judge(lab, 64))
+
+
+def warm_whole(bench: Bench) -> None:
+    """the same of whole `judgelab run` processes, with tracking and pictures"""
+    _twice(bench, "warm_whole", 5, "whole `judgelab run`", lambda lab: bench.whole(lab, 64))
+
+
+def _twice(bench: Bench, name: str, least: float, what: str, run: Callable[[Lab], Figures]) -> None:
     n = bench.size(10_000)
-    judging: list[list[Figures]] = [[], []]
-    process: list[list[Figures]] = [[], []]
+    rows: dict[str, list[Figures]] = {"first": [], "again": []}
     for _ in range(bench.repeat):
         lab = bench.lab(n)
-        for rows in judging:
-            note(f"judgelab: {n} calls, {'again' if rows is judging[1] else 'first'}")
-            rows.append(bench.judge(lab, 64))
+        for when, found in rows.items():
+            note(f"{what}: {n} calls, {when}")
+            found.append(run(lab))
             lab.forget_runs()
-        lab = bench.lab(n)
-        for rows in process:
-            note(f"judgelab run: {n} calls, {'again' if rows is process[1] else 'first'}")
-            rows.append(bench.whole(lab, 64, latency=bench.latency))
-            lab.forget_runs()
-    for name, what, pair, least in (
-        ("warm_judging", "judging", judging, 20),
-        ("warm_process", "whole `judgelab run`", process, 5),
-    ):
-        first, again = median(pair[0]), median(pair[1])
-        ratio = first["wall"] / again["wall"]
-        bench.own[name] = {"first": first, "again": again, "ratio": ratio}
-        bench.promise(
-            f"warm rerun of {n:,} calls, {what}",
-            f"≥ {least} times faster, nothing sent",
-            f"{ratio:.1f} times ({first['wall']:.1f} s, {again['wall']:.2f} s), "
-            f"{again['requests']:.0f} requests",
-            ratio >= least and again["requests"] == 0,
-        )
+    first, again = median(rows["first"]), median(rows["again"])
+    ratio = first["wall"] / again["wall"]
+    bench.own[name] = {"first": first, "again": again, "ratio": ratio}
+    bench.promise(
+        f"warm rerun of {n:,} calls, {what}",
+        f"≥ {least} times faster, nothing sent",
+        f"{ratio:.1f} times ({first['wall']:.1f} s, {again['wall']:.2f} s), "
+        f"{again['requests']:.0f} requests",
+        ratio >= least and again["requests"] == 0,
+    )
 
 
 def startup(bench: Bench) -> None:
+    """`judgelab --help`, and a user's mistakes"""
     lab = bench.lab(1)
     for words, code in (
         (["--help"], 0),
@@ -362,6 +372,7 @@ def startup(bench: Bench) -> None:
 
 
 def large(bench: Bench) -> None:
+    """peak memory of one `judgelab run` of 100,000 short interactions"""
     n = bench.size(100_000)
     note(f"judgelab run: {n} interactions")
     lab = bench.lab(n, words=60)
@@ -381,9 +392,10 @@ PARTS = {
     "whole": whole,
     "startup": startup,
     "warm": warm,
+    "warm-whole": warm_whole,
     "large": large,
 }
-LONG = ("warm", "large")
+LONG = ("warm", "warm-whole", "large")
 
 
 # --- peers' environments
@@ -407,7 +419,7 @@ def make_peers(names: Sequence[str]) -> None:
         note(f"making {ENVIRONMENTS / name}: {' '.join(pins)}")
         folder = ENVIRONMENTS / name
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "-q"]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q"]
         done = subprocess.run(
             [*pip, "--disable-pip-version-check", *pins],
             capture_output=True,
@@ -418,7 +430,7 @@ def make_peers(names: Sequence[str]) -> None:
             shutil.rmtree(folder)
             note(f"{name} is left out, pip cannot make it: {done.stderr.strip()[-1000:]}")
         else:
-            (folder / "pins").write_text(" ".join(pins))
+            (folder / "pins").write_text(" ".join(pins) + "\n")
 
 
 # --- what is printed
@@ -436,16 +448,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def peers_table(bench: Bench) -> str:
     head = ["client", "wall s", "calls/s", "of ideal", "CPU s per 1,000", "× judgelab"]
     head += ["peak MB", "connections", "most in flight", "requests", "kept", "cold start s"]
-    rows = []
-    for (name, n, concurrency), row in sorted(
-        bench.clients.items(), key=lambda one: (one[0][2], one[0][1], NAMES.index(one[0][0]))
-    ):
-        size = f"{n:,} calls, {concurrency} in flight"
-        if not rows or size not in [row[0] for row in rows]:
-            rows.append([size, *[""] * (len(head) - 1)])
+    rows: list[list[str]] = []
+    for n, concurrency in dict.fromkeys((n, c) for name, n, c in bench.clients if name in PEERS):
+        title = f"**{n:,} calls, {concurrency} in flight**"
+        rows.append([title, *[""] * (len(head) - 1)])
         ours = bench.clients.get(("judgelab", n, concurrency), {}).get("cpu_1000")
-        rows.append(_cells(name, row, ours))
-    return table(head, [[f"**{row[0]}**", *row[1:]] if not row[1] else row for row in rows])
+        for name in NAMES:
+            if row := bench.clients.get((name, n, concurrency)):
+                rows.append(_cells(name, row, ours))
+    return table(head, rows)
 
 
 def _cells(name: str, row: Figures, ours: float | None) -> list[str]:
@@ -470,7 +481,7 @@ def machine() -> str:
 
 def report(bench: Bench) -> None:
     print(f"{machine()}; latency {bench.latency:g} ms; median of {bench.repeat}.\n")
-    if len(bench.clients) > len([key for key in bench.clients if key[0] == "judgelab"]):
+    if any(name in PEERS for name, _, _ in bench.clients):
         print(peers_table(bench))
         print(
             "\nItems of 300 words. CPU: user and system time of the evaluation; imports and one "
@@ -503,9 +514,8 @@ def main() -> None:
     )
     parser.add_argument("--make-peers", action="store_true", help="make the peers' environments")
     for name, part in PARTS.items():
-        default = "" if name in LONG else " (in the default run)"
-        what = (part.__doc__ or "").strip()
-        parser.add_argument(f"--{name}", action="store_true", help=f"{what}{default}")
+        default = "; not in the default run" if name in LONG else ""
+        parser.add_argument(f"--{name}", action="store_true", help=f"{part.__doc__}{default}")
     parser.add_argument("--all", action="store_true", help="every one of these")
     parser.add_argument(
         "--only", default=",".join(NAMES), metavar="CLIENT,...", help=f"of {', '.join(NAMES)}"
@@ -521,7 +531,7 @@ def main() -> None:
     if given.make_peers:
         make_peers(only)
         return
-    chosen = [name for name in PARTS if getattr(given, name) or given.all]
+    chosen = [name for name in PARTS if getattr(given, name.replace("-", "_")) or given.all]
     chosen = chosen or [name for name in PARTS if name not in LONG]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         bench = Bench(Path(folder), given.latency, given.scale, given.repeat, only)

@@ -120,8 +120,10 @@ def bare_aiohttp(url: str, concurrency: int) -> Iterator[Evaluate]:
             answer = json.loads(await response.read())
         return str(answer["choices"][0]["message"]["content"])
 
-    yield _gathered(loop, ask, concurrency)
-    loop.run_until_complete(session.close())
+    try:
+        yield _gathered(loop, ask, concurrency)
+    finally:
+        loop.run_until_complete(session.close())
 
 
 @contextlib.contextmanager
@@ -139,8 +141,10 @@ def openai_client(url: str, concurrency: int) -> Iterator[Evaluate]:
         )
         return answer.choices[0].message.content or ""
 
-    yield _gathered(loop, ask, concurrency)
-    loop.run_until_complete(client.close())
+    try:
+        yield _gathered(loop, ask, concurrency)
+    finally:
+        loop.run_until_complete(client.close())
 
 
 @contextlib.contextmanager

@@ -160,7 +160,7 @@ MINE = f"run {OWN} model=openai_compatible model.name=m model.api_key_env=MY_KEY
 LITELLM = f"run {OWN} model=litellm model.retries=0"
 FILE = "tracking=none limit=8"
 MLFLOW = {"MLFLOW_TRACKING_URI": "http://{echo}/mlflow"}
-MLFLOW_URI = {"MLFLOW_TRACKING_URI": "http://me:{ODD_IN_URL}@{echo}/mlflow"}
+MLFLOW_URI = {"MLFLOW_TRACKING_URI": "http://me:{PASSWORD}@{echo}/mlflow"}
 CASES = (
     Case("init data.csv", 0),
     Case("init none.csv", 2),
@@ -259,6 +259,7 @@ class Place:
 
     def fill(self, text: str) -> str:
         values = {"KEY": SECRETS["OPENAI_API_KEY"], "ODD_IN_URL": quote(ODD, safe="")}
+        values["PASSWORD"] = quote(f"of@uri/{CANARY}", safe="")  # in no variable of its own
         for name, value in (values | {"echo": f"127.0.0.1:{self.echo.port}"}).items():
             text = text.replace(f"{{{name}}}", value)
         return text

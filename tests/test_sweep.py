@@ -191,6 +191,40 @@ def test_a_missing_key_ends_before_anything_is_sent(lab, fails_short):
     assert fails_short.asked == []
 
 
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("openai,neighbours", r"^judgelab: model 'gpt-\S+' needs a key: .*OPENAI_API_KEY[^\n]*\n$"),
+        ("neighbours,openai", "OPENAI_API_KEY"),
+        ("openai,gemini,openai_compatible", r"^[^\n]*OPENAI_API_KEY[^\n]*GEMINI_API_KEY[^\n]*\n$"),
+    ],
+)
+def test_a_key_that_one_variant_misses_is_one_message_before_anything_is_sent(
+    lab, fails_short, monkeypatch, other, message
+):
+    monkeypatch.delenv("GEMINI_API_KEY", raising=False)
+    asked = fails_short.overrides[1:3] if "compatible" in other else []
+    done = lab("run", "-m", f"model={other}", *asked, *OWN, "tracking=none")
+    assert done.code == 2
+    assert done.out == ""
+    assert re.search(message, done.message), done.message
+    assert lab.runs == [], "no variant was judged, not even one that needs no key"
+    assert not list(lab.folder.glob("runs/*"))
+    assert fails_short.asked == []
+
+
+def test_an_address_that_is_none_ends_a_sweep_before_anything_is_sent(lab, fails_short):
+    good = fails_short.overrides[2].removeprefix("model.base_url=")
+    for bad in ("not-there", good.replace("http://", "http://me:secret@")):
+        words = ("model=openai_compatible", "model.name=m", f"model.base_url={good},{bad}")
+        done = lab("run", "-m", *words, *OWN, "tracking=none")
+        assert done.code == 2
+        assert "model.base_url" in done.message
+        assert "secret" not in done.err
+        assert fails_short.asked == []
+        assert not list(lab.folder.glob("runs/*"))
+
+
 def test_a_real_model_is_asked_once_a_question_and_its_answers_are_kept(lab, fails_short):
     command = ("-m", "demos.k=0,2", "judge.repeats=1,2", *fails_short.overrides, *OWN, *FEW)
     done = lab("run", *command, "tracking=none", "--json")

@@ -394,6 +394,22 @@ def test_a_spent_budget_stops_no_stored_answer(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_server_that_counts_no_tokens_is_counted_as_estimated() -> None:
+    async def main() -> None:
+        model = Scripted(["x"], price=PRICE, concurrency=1)
+        each = sum(request(model, 10).estimated_tokens())
+        pool, accounts = Pool(tokens=int(2.5 * each)), Accounts()
+        replies, failures = await gathered(
+            pool.ask(model, request(model, i), accounts) for i in range(10, 15)
+        )
+        assert len(replies) == 2
+        assert all("budget.tokens=" in str(f) for f in failures)
+        assert accounts.spent_usd == 2 * each
+        await pool.close()
+
+    run(main())
+
+
 def test_cached_tokens_have_their_own_price() -> None:
     reply = Reply("x", tokens_in=100, tokens_cached=60, tokens_out=10)
     assert Price(2e6, 5e6, 1e6).of(reply) == 40 * 2 + 60 * 1 + 10 * 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from judgelab.models.base import CallFailed, Model, Request
+from judgelab.models.base import CallFailed, Model, Reply, Request
 
 
 class BudgetSpent(CallFailed):
@@ -74,3 +74,11 @@ def most_tokens(request: Request) -> tuple[int, int]:
 def estimated_cost(model: Model, request: Request) -> float:
     """USD that a call will roughly cost; 0.0 for a model without a price."""
     return model.price.estimate(*request.estimated_tokens()) if model.price else 0.0
+
+
+def taken(model: Model, request: Request, reply: Reply) -> tuple[int, float]:
+    """(tokens, USD) that an answer took; as estimated where the server does not count."""
+    tokens = reply.tokens_in + reply.tokens_out
+    if not tokens:
+        return sum(request.estimated_tokens()), estimated_cost(model, request)
+    return tokens, model.price.of(reply) if model.price else 0.0

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from judgelab.calls.accounts import Accounts
-from judgelab.calls.budget import Budget, Purse, most_tokens
+from judgelab.calls.budget import Budget, Purse, most_tokens, taken
 from judgelab.calls.limits import Limiter
 from judgelab.calls.store import CallStore
 from judgelab.models.base import CallFailed, Model, Rejected, Reply, Request
@@ -210,8 +210,8 @@ class Pool:
             tokens, cost = 0, 0.0
             try:
                 reply = await self._senders.setdefault(model.line, model).complete(request)
-                used = tokens = reply.tokens_in + reply.tokens_out
-                cost = model.price.of(reply) if model.price else 0.0
+                used = reply.tokens_in + reply.tokens_out or None
+                tokens, cost = taken(model, request, reply)
                 self._learn(model, size, tokens, cost)
                 limiter.went_well()
             except CallFailed as failure:

@@ -237,6 +237,7 @@ def delete(db: sqlite3.Connection, where: str, values: Sequence[Any] = ()) -> in
 
 def shrink(db: sqlite3.Connection) -> bool:
     """Give the space of deleted rows back to the disk; False where others keep the file busy."""
+    db.execute("PRAGMA busy_timeout=2000")  # ms: it is no loss where it has to be done later
     try:
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
