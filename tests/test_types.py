@@ -7,7 +7,7 @@ import pytest
 from judgelab.types import canonical_json, sha256, sha256_of
 
 
-@pytest.mark.parametrize("values", [[], [1], ["ä", None, {"b": 1, "a": [0.5]}], ["\ud800"]], ids=str)
+@pytest.mark.parametrize("values", [[], [1], ["ä", None, {"b": 1, "a": [0.5]}], ["\ud800"]])
 def test_a_hash_a_row_at_a_time_is_that_of_the_list(values):
     assert sha256_of(iter(values)) == sha256(values)
 
