@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from judgelab import config as configs
+from judgelab.data.annotations import ExpertLabel
 from judgelab.data.readers.base import Reader
 from judgelab.data.readers.csv import CsvReader
 from judgelab.data.readers.jsonl import JsonlReader
@@ -591,3 +592,11 @@ def test_a_shuffled_file_is_the_same_dataset() -> None:
     random.Random(1).shuffle(lines)
     Path("a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert loaded("a.jsonl").sha256 == loaded(str(source)).sha256
+
+
+def test_a_dataset_prints_itself_without_its_texts() -> None:
+    """asyncio asks a finished task for its repr, and the task's result may hold a dataset."""
+    one = Interaction("i", "in" * 1000, "out" * 1000)
+    dataset = Dataset("made", (one,), {"i": ExpertLabel("pass", "why" * 1000)})
+    assert "made" in repr(dataset)
+    assert len(repr(dataset)) < 200

@@ -249,8 +249,10 @@ def _own_object(name: str, row: Row, problems: Problems) -> dict[str, Any]:
 
 def _lookup(values: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path; the longest column name that fits comes first."""
+    if path in values:
+        return values[path]
     parts = path.split(".")
-    for cut in range(len(parts), 0, -1):
+    for cut in range(len(parts) - 1, 0, -1):
         column = ".".join(parts[:cut])
         if column in values:
             return _walk(values[column], parts[cut:])

@@ -29,9 +29,10 @@ class Dataset:
     """
 
     name: str
-    interactions: tuple[Interaction, ...]
-    labels: Mapping[str, ExpertLabel]
-    annotations: tuple[Annotation, ...] = ()
+    # Not in its repr: libraries make one of what they hold, and throw it away.
+    interactions: tuple[Interaction, ...] = field(repr=False)
+    labels: Mapping[str, ExpertLabel] = field(repr=False)
+    annotations: tuple[Annotation, ...] = field(default=(), repr=False)
     expert: str = ""
     notes: list[str] = field(default_factory=list)
 

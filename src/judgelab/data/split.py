@@ -133,7 +133,9 @@ class Split:
         # One fixed random order, shared by every variant and independent of the file's.
         examples.sort(key=lambda example: sha256(f"{config.seed}:{example.id}"))
         self._examples = examples
-        self._members = dict(_by(examples, lambda example: self.places[example.id].part))
+        self._members: dict[str, list[Example]] = dict(
+            _by(examples, lambda example: self.places[example.id].part)
+        )
         self.clusters = {e.id: group_of(e.interaction, config.group) for e in examples}
 
     @cached_property

@@ -219,7 +219,7 @@ def _folded(text: str) -> str:
     """The text in lines of at most WIDTH columns, cut where it is very long."""
     left = len(text) - LONGEST_TEXT
     lines = text[:LONGEST_TEXT].splitlines()
-    wrapped = (FITTING.sub(r"\1\2\n", line).rstrip() for line in lines)
+    wrapped = ("\n".join(a or b for a, b in FITTING.findall(line)) for line in lines)
     return "\n".join(wrapped) + (f"\n... {left:,} characters more" if left > 0 else "")
 
 

@@ -28,7 +28,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                 raise DataError(f"{shown(path)}: the file is UTF-16. Allowed: {_SAVE_AS}.")
             start = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
             line = raw[start:].decode("utf-8", "surrogateescape")
-            bad = _ESCAPED.search(line)
+            bad = None if line.isascii() else _ESCAPED.search(line)
             where = f"line {number}"
             if bad:
                 at = offset + start + len(line[: bad.start()].encode("utf-8", "surrogateescape"))

@@ -83,8 +83,8 @@ def check_cell(value: Any, column: str, where: str, problems: Problems) -> Any:
         if len(text) > CELL_CAP:
             kind = f"cells in column {column!r} that are too large"
             problems.add(kind, where, f"{len(text):,} characters", f"{CELL_CAP:,} characters")
-        bad = _NOT_TEXT.search(text)
-        if bad:
+        plain_text = text.isascii() and "\x00" not in text  # nearly all is, and soon found to be
+        if not plain_text and (bad := _NOT_TEXT.search(text)):
             name = "NUL" if bad[0] == "\x00" else f"half a surrogate pair (\\u{ord(bad[0]):04x})"
             found = f"{name} at character {bad.start() + 1}"
             problems.add(f"column {column!r} holds what is no text", where, found, "Unicode text")
