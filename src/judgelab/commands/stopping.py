@@ -34,27 +34,31 @@ def run_stoppable(work: Coroutine[Any, Any, T], pool: Pool) -> T:
     gc.freeze()  # the data stay to the end: to look through them for garbage is lost time
     try:
         return asyncio.run(closing())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         raise Stopped(pool.interrupted or signal.SIGINT) from None
 
 
 @contextmanager
 def _watching(pool: Pool) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    stopping = False
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    signals = 0
 
     def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            loop.call_soon_threadsafe(interrupt, number)
+        elif pool.interrupted:
+            loop.call_soon_threadsafe(task.cancel)
+        else:  # a judge that is code holds the loop
             raise KeyboardInterrupt
-        stopping = True
-        loop.call_soon_threadsafe(interrupt, number)
 
     def interrupt(number: int) -> None:
+        pool.interrupt(number)
         show.notes(
             [f"stopping: {pool.on_wire} calls on their way get {DRAIN:g} s; once more ends at once"]
         )
-        pool.interrupt(number)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
