@@ -264,14 +264,15 @@ def peers(bench: Bench) -> None:
 
 
 def rates(bench: Bench) -> None:
-    """judgelab against the ideal rate"""
+    """judgelab against the ideal rate, and against the floor"""
     for n, concurrency, least in ((1000, 64, 0.95), (2000, 64, 0.95), (2000, 256, 0.9)):
-        bench.compare(["judgelab"], n, concurrency)
+        bench.compare(["judgelab", "aiohttp"], n, concurrency)
         row = bench.clients["judgelab", bench.size(n), concurrency]
+        floor = bench.clients["aiohttp", bench.size(n), concurrency]
         bench.promise(
             f"share of the ideal rate, {bench.size(n):,} calls, {concurrency} in flight",
             f"≥ {least:.2f}",
-            f"{row['share']:.3f}",
+            f"{row['share']:.3f} (bare aiohttp {floor['share']:.3f})",
             row["share"] >= least,
         )
 
