@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -234,9 +235,11 @@ def inspect_eval(url: str, concurrency: int) -> Iterator[Evaluate]:
 
 
 def judgelab(job: dict[str, Any]) -> dict[str, Any]:
-    """As `judgelab run` does it, in the lab that is the working directory; `runner.run` is timed:
-    render, hash, look up, send, parse, commit, keep."""
+    """As `judgelab run` does it, in the lab that is the working directory. `runner.judge` is timed:
+    render, hash, look up, send, parse, commit, record; the scores, which no peer makes, are not."""
     from judgelab import runner, sweep
+    from judgelab.calls.line import Calls
+    from judgelab.cli import GARBAGE
     from judgelab.commands.run import open_pool
 
     (variant,) = sweep.plan(job["overrides"], multirun=False).variants
@@ -252,8 +255,13 @@ def judgelab(job: dict[str, Any]) -> dict[str, Any]:
             await runner.run(one_item, runner.open_run(one_item, warm_up))
             cold = warmed_up(job)
             run = runner.open_run(bench, variant)
-            with Meter() as meter:
-                await runner.run(bench, run)
+            gc.set_threshold(GARBAGE)  # as the command line does
+            gc.freeze()
+            with run.folder.spool() as replies:
+                calls = Calls(pool, replies=replies)
+                with Meter() as meter:
+                    verdicts = await runner.judge(bench, variant, calls, lambda *_: None)
+                runner.write(bench, run, calls.accounts, replies, verdicts)
         finally:
             await pool.close()
         return figures("judgelab", job, meter, run.folder.record["calls"]["answered"], cold)
