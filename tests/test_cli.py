@@ -447,7 +447,11 @@ def test_stopped_half_way_nothing_answered_is_lost(lab, number, code):
                 time.sleep(0.01)
             time.sleep(0.05)
             started.send_signal(number)
+            assert started.stderr
+            heard = next(line for line in started.stderr if "4 calls on their way" in line)
+            started.send_signal(number)  # once more: it does not wait for them
             out, err = started.communicate(timeout=20)
+            err = heard + err
         finally:
             started.kill()
         assert started.returncode == code, err
