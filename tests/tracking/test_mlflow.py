@@ -260,6 +260,8 @@ def test_an_incomplete_run_shows_how_far_it_came_and_then_its_scores(own: Lab) -
     assert run.info.status == "FAILED"
     assert run.data.metrics == {"coverage": 0.25}
     assert "budget.usd=5" in run.data.tags["incomplete"]
+    assert " planned = " in run.data.tags["calls"]
+    assert run.data.tags["calls"] in run.data.tags["mlflow.note.content"]
     assert own.client.get_run(first.runs[own.sweep.id]).info.status == "FAILED"
 
     own.runs[1] = made.run(own.path / "runs", "nearest k=2", wrong=[0, 1, 2])

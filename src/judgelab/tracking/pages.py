@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from judgelab import config as configs
+from judgelab.calls import accounts
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.data.schema import Dataset
@@ -66,6 +67,7 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
             lines.append(EXPLORATORY)
     else:
         lines.append(f"Incomplete: {record['incomplete_because'] or 'calls are missing'}.")
+    lines.append(f"Verdicts: {accounts.in_words(record['calls'])}.")
     lines.append(f"From its record, without a call: `judgelab rerun {folder.id[:8]}`")
     return "\n\n".join(lines)
 
