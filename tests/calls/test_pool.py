@@ -161,6 +161,18 @@ def test_a_failure_in_flight_fails_all_who_wait_and_is_not_kept(tmp_path: Path) 
     run(main())
 
 
+def test_no_model_is_asked_what_is_above_its_context_window() -> None:
+    async def main() -> None:
+        model, accounts = Scripted(["x"], context_window=100), Accounts()
+        pool = Pool(calls=0)
+        reply = await pool.ask(model, request(model, "long " * 100), accounts)
+        assert reply == Reply("", finish="too_long")
+        assert (model.requests, accounts.sent) == ([], 0)
+        await pool.close()
+
+    run(main())
+
+
 def test_what_is_in_the_store_is_not_sent(tmp_path: Path) -> None:
     async def main() -> None:
         model, accounts = Scripted(["paid"], price={"input": 1.0, "output": 1.0}), Accounts()

@@ -15,7 +15,7 @@ import pytest
 
 import judgelab
 from judgelab.calls import store as stores
-from judgelab.calls.store import CallStore, StoreFailed
+from judgelab.calls.store import Answer, CallStore, StoreFailed
 from judgelab.errors import UserError
 from judgelab.models.base import Reply, Request
 
@@ -106,7 +106,7 @@ def test_answers_that_come_together_are_committed_together(
     batches: list[int] = []
     commit = CallStore._commit
 
-    def counted(self: CallStore, batch: list[tuple[str, ...]]) -> None:
+    def counted(self: CallStore, batch: list[Answer]) -> None:
         batches.append(len(batch))
         commit(self, batch)
 

@@ -662,14 +662,13 @@ def test_what_is_above_the_context_window_is_never_sent_nor_cut(
     model = make(server, context_window=300, max_tokens=50)
     long, short = ({"role": "user", "content": "word " * 300},), ({"role": "user", "content": "w"},)
 
-    async def one(question: Any) -> Reply:
-        return await model.complete(model.request(question, 0, "x"))
-
     async def main() -> list[Reply]:
+        pool = Pool()
         try:
-            return [await one(long), await one(short)]
+            asked = [model.request(question, 0, "x") for question in (long, short)]
+            return [await pool.ask(model, request, Accounts()) for request in asked]
         finally:
-            await model.close()
+            await pool.close()
 
     refused, answered = asyncio.run(main())
     assert refused == Reply("", finish="too_long")

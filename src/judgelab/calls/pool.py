@@ -85,7 +85,9 @@ class Pool:
         """The answer to a request. Raises CallFailed where there is none."""
         if self.interrupted:
             raise Interrupted("interrupted")
-        if model.local or request.too_long:  # neither is sent
+        if request.too_long:
+            return Reply("", finish="too_long")
+        if model.local:
             return await model.complete(request)
         flight = self._flights.get(request.key)
         if flight is not None:
@@ -171,8 +173,7 @@ class Pool:
         patience = time.monotonic() + PATIENCE
         while True:
             try:
-                reply = await self._send_once(flight, model, request, accounts)
-                break
+                return await self._send_once(flight, model, request, accounts)
             except Rejected:
                 continue
             except CallFailed as failure:
@@ -189,7 +190,6 @@ class Pool:
                 tries += 1
             self._check_open(model)  # it may have closed while this call was on its way
             await asyncio.sleep(wait)
-        return reply
 
     async def _send_once(
         self, flight: _Flight, model: Model, request: Request, accounts: Accounts

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class CallStore:
                 _check_whole(self._read)
         self.quarantined: list[str] = []
         self._saved: dict[tuple[str, str], list[float]] = {}
-        self._waiting: list[tuple[str, ...]] = []
+        self._waiting: list[Answer] = []
         self._next: asyncio.Task[None] | None = None  # collects answers for its commit
         self._commits: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
@@ -119,10 +120,10 @@ class CallStore:
 
     async def put(self, request: Request, reply: Reply, url: str = "", usd: float = 0.0) -> None:
         """Returns once the answer is on disk; raises StoreFailed where it cannot be."""
-        text = reply.json
-        sum_ = checksum(request.key, text)
-        row = (request.key, request.endpoint, url, request.model, text, usd, sum_)
-        self._waiting.append(row)  # type: ignore[arg-type]
+        key, text = request.key, reply.json
+        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        sum_ = checksum(key, text)
+        self._waiting.append(Answer(key, request.endpoint, url, request.model, text, usd, at, sum_))
         if self._next is None:
             self._next = asyncio.create_task(self._commit_soon())
             self._commits.add(self._next)
@@ -154,11 +155,8 @@ class CallStore:
         self._writable.set()
         raise self._failed from error
 
-    def _commit(self, batch: Sequence[tuple[str, ...]]) -> None:
-        with _transaction(self._write):
-            self._write.executemany(
-                INSERT.replace("(?,?,?,?,?,?,?,?)", "(?,?,?,?,?,?,datetime('now'),?)"), batch
-            )
+    def _commit(self, batch: Sequence[Answer]) -> None:
+        insert(self._write, batch)
 
     async def close(self) -> None:
         """Commit what still waits, then close the file."""

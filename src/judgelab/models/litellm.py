@@ -45,8 +45,6 @@ class LiteLLM(EndpointModel):
         return known().values()
 
     async def complete(self, request: Request) -> Reply:
-        if request.too_long:
-            return Reply("", finish="too_long")
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
         import litellm
 

@@ -84,8 +84,6 @@ class OpenAICompatible(EndpointModel):
         super().check()
 
     async def complete(self, request: Request) -> Reply:
-        if request.too_long:
-            return Reply("", finish="too_long")
         optional = self._optional(request)
         status, headers, data = await self._post(self._body(request, optional))
         body = _json(data)
