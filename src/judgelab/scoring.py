@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from judgelab.types import Label, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from judgelab.metrics.scorecard import Scorecard
 
 CODES = {"pass": 0, "fail": 1, None: -1}
@@ -20,6 +23,14 @@ def majority(verdicts: Iterable[Verdict]) -> dict[str, Label | None]:
     for verdict in verdicts:
         votes[verdict.id].update([verdict.verdict] if verdict.verdict else [])
     return {item: _winner(count) for item, count in votes.items()}
+
+
+def codes(items: Sequence[str], verdicts: Iterable[Verdict]) -> NDArray[np.int64]:
+    """The verdict on each item, shape (n,): 1 = fail, 0 = pass, -1 = abstained or none there."""
+    import numpy as np
+
+    decided = majority(verdicts)
+    return np.array([CODES[decided.get(item)] for item in items], dtype=np.int64)
 
 
 def score(
@@ -34,10 +45,9 @@ def score(
     from judgelab.metrics.scorecard import scorecard
 
     items = sorted(labels)
-    decided = majority(verdicts)
     return scorecard(
         [labels[item] == "fail" for item in items],
-        [CODES[decided.get(item)] for item in items],
+        codes(items, verdicts),
         groups=[clusters.get(item) for item in items] if clusters else None,
         policy=policy,
         level=level,
@@ -46,16 +56,20 @@ def score(
 
 def in_words(card: Mapping[str, Any], name: str) -> str:
     """A metric of a scorecard's JSON for a table: `.84 [.72, .91]`, or a dash."""
-    metric = card["metrics"][name]
+    return in_words_of(card["metrics"][name])
+
+
+def in_words_of(metric: Mapping[str, Any]) -> str:
+    """A value with its interval, as JSON, for a table: `.84 [.72, .91]`, or a dash."""
     if metric["value"] is None:
         return "–"
-    value = _short(metric["value"])
+    value = short(metric["value"])
     if metric["lo"] is None:
         return value
-    return f"{value} [{_short(metric['lo'])}, {_short(metric['hi'])}]"
+    return f"{value} [{short(metric['lo'])}, {short(metric['hi'])}]"
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """Two digits without the leading zero: .84, -.05, 1."""
     text = f"{number:.2f}".replace("0.", ".", 1)
     return {"1.00": "1", "-1.00": "-1", ".00": "0", "-.00": "0"}.get(text, text)
