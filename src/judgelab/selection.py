@@ -248,7 +248,11 @@ class Selection:
             )
             if found.holds:
                 saves = chosen.cost - other.cost
-                return {"run": other.id, "saves_usd": saves, "difference": found.to_json()}
+                return {
+                    "run": other.id,
+                    "saves_usd": saves,
+                    "difference": found.difference.to_json(),
+                }
         return None
 
     def _optimism(self) -> dict[str, Any] | None:
