@@ -32,8 +32,8 @@ FLOORS = (
     ("calls", "demos", "scoring"),
     ("judges", "variants"),
     ("tracking",),
-    ("runner",),
-    ("rerun", "sweep"),
+    ("runner", "sources"),
+    ("rerun", "sweep", "compare"),
     ("commands",),
     ("cli",),
 )
