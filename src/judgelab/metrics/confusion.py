@@ -114,15 +114,29 @@ def group_tables(
         ValueError: `groups` has not one entry an item, or see `Confusion.from_arrays`.
     """
     cells = item_cells(expert, judge)
-    if len(groups) != len(cells):
-        raise ValueError(f"groups must have one entry an item: {len(groups)} for {len(cells)}")
+    codes = group_codes(groups, len(cells))
+    rows = int(codes.max(initial=-1)) + 1
+    return np.bincount(codes * len(CELLS) + cells, minlength=rows * len(CELLS)).reshape(
+        -1, len(CELLS)
+    )
+
+
+def group_codes(groups: Sequence[Hashable | None], items: int) -> NDArray[np.int64]:
+    """Groups as numbers 0, 1, ..., shape (items,); an item whose group is None has its own.
+
+    Raises:
+        ValueError: `groups` has not one entry an item.
+    """
+    if len(groups) != items:
+        raise ValueError(f"groups must have one entry an item: {len(groups)} for {items}")
     rows: dict[Hashable, int] = {}
-    codes = [
-        rows.setdefault((None, item) if group is None else (group,), len(rows))
-        for item, group in enumerate(groups)
-    ]
-    positions = np.array(codes, dtype=np.int64) * len(CELLS) + cells
-    return np.bincount(positions, minlength=len(rows) * len(CELLS)).reshape(-1, len(CELLS))
+    return np.array(
+        [
+            rows.setdefault((None, item) if group is None else (group,), len(rows))
+            for item, group in enumerate(groups)
+        ],
+        dtype=np.int64,
+    )
 
 
 def recode(tables: NDArray[np.int64], policy: str) -> NDArray[np.int64]:
