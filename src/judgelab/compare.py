@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from judgelab import config as configs
 from judgelab.data.assignment import group_of
 from judgelab.data.labels_file import Labels
-from judgelab.data.looks import Look
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import Place, Split, SplitConfig
 from judgelab.drift import changes
 from judgelab.errors import DataError, UserError
 from judgelab.scoring import CODES, majority
-from judgelab.sources import Source, fit
+from judgelab.sources import LEVEL, Fit, Source, chosen, fit, level_of, look_of
 from judgelab.tracking.folder import RunFolder
 from judgelab.types import Label, canonical_json
 
-LEVEL = 0.95
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -81,23 +82,7 @@ def ground_of_runs(sources: Sequence[Source], group: str | None = None) -> Groun
     if group and not any(clusters.values()):
         raise DataError(f"no item of these runs has the field {group!r} (--group).")
     grouped = clusters if any(clusters.values()) else None
-    return Ground(
-        Labels(labels, grouped, content, where="their dataset"), level_of(sources), notes
-    )
-
-
-def level_of(sources: Sequence[Source]) -> float:
-    """95 %, or what the looks of the runs among them leave."""
-    looks = [look_of(source.run) for source in sources if source.run]
-    return max([LEVEL, *(look.level for look in looks if look)])
-
-
-def look_of(folder: RunFolder) -> Look | None:
-    """The look at test that a run is."""
-    record = folder.record
-    if "look" not in record:
-        return None
-    return Look(record["look"], record["looks"], record["variant"], record["dataset"]["sha256"])
+    return Ground(Labels(labels, grouped, content, where="their dataset"), level_of(sources), notes)
 
 
 def _run(source: Source) -> RunFolder:
@@ -121,9 +106,7 @@ def _load(folder: RunFolder) -> Dataset:
 def _split(folder: RunFolder, dataset: Dataset) -> Split:
     """Everybody where the run had them."""
     config = configs.build(folder.config["split"], SplitConfig, "split")
-    places = {
-        row["id"]: Place(row["group"], row["part"], row["fold"]) for row in folder.assignment
-    }
+    places = {row["id"]: Place(row["group"], row["part"], row["fold"]) for row in folder.assignment}
     return Split(dataset, config, folder.record["mode"], places)
 
 
@@ -196,9 +179,7 @@ def _left_out(fits: Mapping[str, Fit], moved: set[str], n: int) -> list[str]:
     return notes
 
 
-def _nothing_in_common(
-    sources: Sequence[Source], fits: Mapping[str, Fit], moved: set[str]
-) -> str:
+def _nothing_in_common(sources: Sequence[Source], fits: Mapping[str, Fit], moved: set[str]) -> str:
     judged = []
     for source in sources:
         part = f" of {source.run.record['part']}" if source.run else ""
@@ -212,7 +193,10 @@ def _nothing_in_common(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every pair, and the set that cannot be told apart from the best."""
+    """Every pair, and the set that cannot be told apart from the best.
+
+    `drift` is there where the judges are two runs.
+    """
 
     aligned: Aligned
     baseline: str | None
@@ -220,6 +204,7 @@ class Comparison:
     level: float
     pairs: list[dict[str, Any]]
     best_set: list[str]
+    drift: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `judgelab compare --json` prints. Holds no NaN."""
@@ -232,4 +217,73 @@ class Comparison:
             "level": self.level,
             "pairs": self.pairs,
             "best_set": self.best_set,
+            **(self.drift or {}),
         }
+
+
+def compare(
+    sources: Sequence[Source],
+    labels: Labels,
+    *,
+    baseline: str | None = None,
+    policy: str = "error",
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Comparison:
+    """Compare judges on their common items: each with `baseline`, or all with all.
+
+    Holm and BH are over these pairs, on the p that decides of each. The best set is by agreement
+    (0/1 loss).
+
+    Raises:
+        UserError: fewer than two judges, or a baseline that is none of them.
+        DataError: no common items.
+    """
+    from judgelab.metrics import multiplicity, paired
+    from judgelab.metrics.best_set import best_set
+
+    aligned = align(sources, labels)
+    base = chosen(baseline, sources).name if baseline else None
+    names = aligned.names
+    family = [(a, base) for a in names if a != base] if base else list(combinations(names, 2))
+    of = dict(zip(names, aligned.verdicts, strict=True))
+    options: Any = {"groups": aligned.groups, "policy": policy, "seed": seed}
+    found = [paired.compare(aligned.expert, of[a], of[b], level=level, **options) for a, b in family]
+    adjusted = zip(
+        multiplicity.holm([one.p for one in found]),
+        multiplicity.bh([one.p for one in found]),
+        strict=True,
+    )
+    pairs = [
+        {"a": a, "b": b, **one.to_json(), "holm": holm, "bh": bh}
+        for (a, b), one, (holm, bh) in zip(family, found, adjusted, strict=True)
+    ]
+    best = best_set(aligned.expert, aligned.verdicts, metric="agreement", **options)
+    return Comparison(
+        aligned,
+        base,
+        policy,
+        level,
+        pairs,
+        [names[k] for k in best.members],
+        _drift(sources, labels, level),
+    )
+
+
+def _drift(sources: Sequence[Source], labels: Labels, level: float) -> dict[str, Any] | None:
+    """What changed between two runs, and whether the verdicts on the same texts moved."""
+    runs = [source.run for source in sources if source.run]
+    if len(sources) != 2 or len(runs) != 2:
+        return None
+    from judgelab.metrics import paired
+
+    before, after = sources
+    found = changes(runs[0], runs[1])
+    items = sorted(
+        item for item in before.ids & after.ids if before.content[item] == after.content[item]
+    )
+    said = [majority(source.verdicts) for source in sources]
+    codes = [[CODES[one[item]] for item in items] for one in said]
+    groups = [labels.clusters.get(item) for item in items] if labels.clusters else None
+    flips = paired.flips(*codes, groups=groups, level=level)
+    return {"changed": list(found), "changes": found, "flips": flips.to_json()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from judgelab.data.labels_file import Labels
+from judgelab.data.looks import Look
 from judgelab.data.verdicts import read_verdicts
 from judgelab.errors import DataError, IncompleteError, UserError
 from judgelab.models.secrets import blot, known
@@ -21,6 +23,7 @@ from judgelab.tracking.store import locate, prepare, shown
 from judgelab.types import Verdict
 
 ARTIFACT = "verdicts.jsonl"
+LEVEL = 0.95
 SHORT = 8  # characters of a run's id
 
 
@@ -68,8 +71,8 @@ def fit(source: Source, labels: Labels) -> Fit:
     unlabelled = sorted(ids - labels.labels.keys())
     moved = sorted(
         item
-        for item in ids & labels.labels.keys()
-        if _differ(source.content.get(item), labels.content.get(item))
+        for item in ids & source.content.keys() & labels.labels.keys() & labels.content.keys()
+        if source.content[item] != labels.content[item]
     )
     fits = ids.difference(unlabelled, moved)
     if not fits and not moved:
@@ -111,6 +114,51 @@ def judges(words: Sequence[str]) -> list[Source]:
             raise UserError(f"{one.where} and {first.where} are the same run; give it once.")
         raise DataError(f"{one.where}: judge {one.name!r} is in another file too; rename one.")
     return named
+
+
+def level_of(sources: Sequence[Source]) -> float:
+    """95 %, or what the looks of the runs among them leave."""
+    looks = [look_of(source.run) for source in sources if source.run]
+    return max([LEVEL, *(look.level for look in looks if look)])
+
+
+def policy_of(sources: Sequence[Source]) -> str:
+    """What an abstention counts as: as the runs among them were scored, else error.
+
+    Raises UserError where they were scored differently.
+    """
+    found = {one.run.config["scores"]["policy"] for one in sources if one.run}
+    if len(found) > 1:
+        raise UserError(
+            f"the runs were scored with different policies for abstentions ({', '.join(found)}); "
+            "choose one with --policy."
+        )
+    return str(found.pop()) if found else "error"
+
+
+def look_of(folder: RunFolder) -> Look | None:
+    """The look at test that a run is."""
+    record = folder.record
+    if "look" not in record:
+        return None
+    return Look(record["look"], record["looks"], record["variant"], record["dataset"]["sha256"])
+
+
+def chosen(word: str, sources: Sequence[Source]) -> Source:
+    """The one of them that a word names: by its name, its file, or as a RUN.
+
+    Raises UserError where that is none, or several.
+    """
+    found = [one for one in sources if one.name == word]
+    found = found or [one for one in sources if one.where == word]
+    if not found:
+        with contextlib.suppress(UserError):
+            run = run_of(word)
+            found = [one for one in sources if one.run and run and one.run.id == run.id]
+    if len(found) == 1:
+        return found[0]
+    what = "names several judges" if found else "is none of these judges"
+    raise UserError(f"{word!r} {what}; there are: {', '.join(one.name for one in sources)}.")
 
 
 def run_of(word: str) -> RunFolder | None:

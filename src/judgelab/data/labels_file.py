@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab.data.readers import reader_for
-from judgelab.data.readers.values import body_text
+from judgelab.data.readers.values import body_text, key_text
 from judgelab.errors import DataError
 from judgelab.types import Interaction, Label
 
@@ -26,6 +26,7 @@ class Labels:
         content: hash of (input, output) of the items whose texts are known: a label and a
             verdict of other texts are not of the same item, whatever its id.
         weights: how many items of the population each labelled item stands for, or None.
+        expert: who gave every label, or "" where that is not one name.
         where: what a message calls them.
     """
 
@@ -33,6 +34,7 @@ class Labels:
     clusters: Clusters | None
     content: Mapping[str, str]
     weights: Mapping[str, float] | None = None
+    expert: str = ""
     where: str = "the labels"
 
 
@@ -46,6 +48,7 @@ def read_labels(path: Path, group: str | None = None, weights: str | None = None
     clusters: dict[str, str | None] = {}
     content: dict[str, str] = {}
     weighted: dict[str, float] = {}
+    experts: set[str] = set()
     for found in reader_for(path).rows(path):
         where, row = f"{path}, {found.where}", found.values
         label = _label(where, row)
@@ -57,6 +60,7 @@ def read_labels(path: Path, group: str | None = None, weights: str | None = None
         if id_ in labels:
             raise DataError(f"{where}, id: {id_!r} stands twice.")
         labels[id_] = label
+        experts.add(key_text(row.get("annotator")))
         group_at = _at(row, group or "group")
         clusters[id_] = None if group_at in (None, "") else str(group_at)
         if known := _content(row):
@@ -68,7 +72,8 @@ def read_labels(path: Path, group: str | None = None, weights: str | None = None
     if group and not any(clusters.values()):
         raise DataError(f"{path}: no item has the field {group!r} (--group).")
     grouped = clusters if any(clusters.values()) else None
-    return Labels(labels, grouped, content, weighted if weights else None, str(path))
+    expert = experts.pop() if len(experts) == 1 else ""
+    return Labels(labels, grouped, content, weighted if weights else None, expert, str(path))
 
 
 def _content(row: Mapping[str, Any]) -> str | None:

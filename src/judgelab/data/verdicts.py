@@ -14,10 +14,8 @@ from judgelab.types import Label, Verdict
 NONE = {"", "null", "none", "abstain"}
 
 
-def read_verdicts(
-    path: Path, name: str | None = None
-) -> dict[str, dict[tuple[str, int], Verdict]]:
-    """Judge name -> (id, repeat) -> verdict. A judge without a name is `name`, else the file's stem.
+def read_verdicts(path: Path, name: str | None = None) -> dict[str, dict[tuple[str, int], Verdict]]:
+    """Judge -> (id, repeat) -> verdict. A judge without a name is `name`, else the file's stem.
 
     Raises DataError for what cannot be a verdict and for two verdicts of one judge on one item.
     """
