@@ -248,7 +248,9 @@ def compare(
     family = [(a, base) for a in names if a != base] if base else list(combinations(names, 2))
     of = dict(zip(names, aligned.verdicts, strict=True))
     options: Any = {"groups": aligned.groups, "policy": policy, "seed": seed}
-    found = [paired.compare(aligned.expert, of[a], of[b], level=level, **options) for a, b in family]
+    found = [
+        paired.compare(aligned.expert, of[a], of[b], level=level, **options) for a, b in family
+    ]
     adjusted = zip(
         multiplicity.holm([one.p for one in found]),
         multiplicity.bh([one.p for one in found]),
@@ -265,7 +267,7 @@ def compare(
         policy,
         level,
         pairs,
-        [names[k] for k in best.members],
+        [name for name, kept in zip(names, best.kept, strict=True) if kept],
         _drift(sources, labels, level),
     )
 

@@ -111,7 +111,7 @@ def judges(words: Sequence[str]) -> list[Source]:
         if first is one:
             continue
         if one.short:
-            raise UserError(f"{one.where} and {first.where} are the same run; give it once.")
+            raise UserError(f"{one.where} and {first.where} are the same; give it once.")
         raise DataError(f"{one.where}: judge {one.name!r} is in another file too; rename one.")
     return named
 
@@ -229,7 +229,8 @@ def _of_mlflow(word: str) -> Iterator[Source]:
     with tempfile.TemporaryDirectory() as folder:
         name, file = _download(id_, path or ARTIFACT, folder)
         for judge, given in read_verdicts(file, name).items():
-            yield Source(judge, list(given.values()), word, short=id_[:SHORT])
+            short = "/".join(filter(None, (id_[:SHORT], Path(path).name)))
+            yield Source(judge, list(given.values()), word, short=short)
 
 
 def _download(id_: str, path: str, folder: str) -> tuple[str, Path]:

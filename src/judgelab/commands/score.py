@@ -48,7 +48,7 @@ def score(
         for said in LABELS
     ]
     clustered = f", clustered by {group or 'group'}" if known.clusters else ""
-    title = f"positive class fail, abstentions: {policy}, intervals at {level:.3g}{clustered}"
+    title = f"positive class fail, abstentions: {policy}, intervals at {level:.1%}{clustered}"
     show.table(_table(cards, constant, title))
     _notes(cards)
 
@@ -94,9 +94,9 @@ def _table(
     table = Table(
         title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    table.add_column("judge", overflow="fold", min_width=16)
+    table.add_column("judge", overflow="fold", min_width=12)
     excluded = any("n_excluded" in card for card in cards)
-    for heading in ("n", *(["excluded"] if excluded else []), "cover"):
+    for heading in ("n", *(["excl."] if excluded else []), "cover"):
         table.add_column(heading, justify="right")
     for _, heading in show.SHOWN:
         table.add_column(heading, no_wrap=True)
