@@ -114,15 +114,11 @@ def group_tables(
         ValueError: `groups` has not one entry an item, or see `Confusion.from_arrays`.
     """
     cells = item_cells(expert, judge)
-    codes = group_codes(groups, len(cells))
-    rows = int(codes.max(initial=-1)) + 1
-    return np.bincount(codes * len(CELLS) + cells, minlength=rows * len(CELLS)).reshape(
-        -1, len(CELLS)
-    )
+    return count_tables(cells, group_codes(groups, len(cells)), len(CELLS))
 
 
 def group_codes(groups: Sequence[Hashable | None], items: int) -> NDArray[np.int64]:
-    """Groups as numbers 0, 1, ..., shape (items,); an item whose group is None has its own.
+    """The group of each item as a number from 0 up, shape (n,); None is a group of its own.
 
     Raises:
         ValueError: `groups` has not one entry an item.
@@ -130,13 +126,19 @@ def group_codes(groups: Sequence[Hashable | None], items: int) -> NDArray[np.int
     if len(groups) != items:
         raise ValueError(f"groups must have one entry an item: {len(groups)} for {items}")
     rows: dict[Hashable, int] = {}
-    return np.array(
-        [
-            rows.setdefault((None, item) if group is None else (group,), len(rows))
-            for item, group in enumerate(groups)
-        ],
-        dtype=np.int64,
-    )
+    codes = [
+        rows.setdefault((None, item) if group is None else (group,), len(rows))
+        for item, group in enumerate(groups)
+    ]
+    return np.array(codes, dtype=np.int64)
+
+
+def count_tables(
+    cells: NDArray[np.int64], codes: NDArray[np.int64], width: int
+) -> NDArray[np.int64]:
+    """One table of `width` cells for each group, shape (G, width), of items' cells and groups."""
+    size = int(codes.max(initial=-1)) + 1
+    return np.bincount(codes * width + cells, minlength=size * width).reshape(-1, width)
 
 
 def recode(tables: NDArray[np.int64], policy: str) -> NDArray[np.int64]:
