@@ -29,7 +29,7 @@ FLOORS = (
     ("models.base",),
     ("prompts", "parsing"),
     ("data", "metrics", "models"),
-    ("calls", "demos", "scoring"),
+    ("calls", "demos", "expert", "scoring"),
     ("judges", "variants"),
     ("tracking",),
     ("runner", "sources"),

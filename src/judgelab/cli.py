@@ -145,11 +145,12 @@ def data() -> None:
 
 @data.command()
 @click.argument("overrides", nargs=-1)
-def check(overrides: Sequence[str]) -> None:
-    """Labels, critiques usable as demos, duplicates, contradictions."""
-    from judgelab.commands import data as command
+@click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
+def check(overrides: Sequence[str], as_json: bool) -> None:
+    """What to mend, what the labels are worth, and how many it takes."""
+    from judgelab.commands import check as command
 
-    command.check(overrides)
+    command.check(overrides, as_json=as_json)
 
 
 @data.command()
