@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.policies import Policy, check_policy
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 # Positions in the last axis of every array of tables; the first word of each pair is the expert's.
 TP, FN, FP, TN, ABSTAINED_FAIL, ABSTAINED_PASS = range(6)
@@ -141,8 +143,8 @@ def count_tables(
     return np.bincount(codes * width + cells, minlength=size * width).reshape(-1, width)
 
 
-def recode(tables: NDArray[np.int64], policy: str) -> NDArray[np.int64]:
-    """Apply a policy for abstentions to tables of shape (..., 6).
+def recode(tables: NDArray[Number], policy: str) -> NDArray[Number]:
+    """Apply a policy for abstentions to tables of shape (..., 6), of counts or of weights.
 
     `error` leaves the abstentions where they are (wrong, but no prediction of either class),
     `as_fail` and `as_pass` count them as that verdict, `exclude` drops them.

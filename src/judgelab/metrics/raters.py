@@ -135,9 +135,9 @@ def pairwise(
     kept = None if groups is None else _picked(groups, both)
     said, turned = (first[both] == 1, second[both]), (second[both] == 1, first[both])
     # Of the two ways round the one whose table comes first, so that names decide no digit.
-    one = min((said, turned), key=lambda pair: _order(*pair, kept))
-    card = scorecard(*one, groups=kept, level=level, seed=seed, draws=draws)
-    counts = Confusion.from_arrays(*said)
+    one = min((said, turned), key=lambda pair: _order(pair[0], pair[1], kept))
+    card = scorecard(one[0], one[1], groups=kept, level=level, seed=seed, draws=draws)
+    counts = Confusion.from_arrays(said[0], said[1])
     return Pair(
         n=card.n,
         both_fail=counts.tp,

@@ -194,7 +194,7 @@ def _whole(fails: int, passes: int, level: float, metrics: Mapping[str, Any]) ->
 
 def _steps(need: Mapping[str, Any]) -> str:
     """±10: 20 more fails (about 70 items); ±5: 205 more (about 718)."""
-    steps = []
+    steps: list[str] = []
     for points, more in need["more"].items():
         if not more:
             continue
