@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
 from rich.table import Table
 
 from judgelab.commands import show
+from judgelab.data.annotations import read_annotations
 from judgelab.data.labels_file import Labels, read_labels
-from judgelab.scoring import in_words
+from judgelab.data.readers import reader_for
+from judgelab.data.readers.values import key_text
+from judgelab.data.spellings import Spellings
+from judgelab.scoring import in_words, majority
 from judgelab.scoring import score as scorecard
 from judgelab.sources import Source, fit, judges, level_of, policy_of
 from judgelab.types import LABELS, Label, Verdict
+
+if TYPE_CHECKING:
+    from judgelab.expert.ceiling import Ceiling
 
 
 def score(
@@ -38,19 +45,27 @@ def score(
         _card(source.name, known, items[source.name], source.verdicts, policy, level_of([source]))
         for source in sources
     ]
+    level, everywhere = level_of(sources), set().union(*items.values())
+    ceiling = _ceiling(annotations, known, everywhere, level) if annotations else None
+    if ceiling:
+        cards = [
+            card | _against(ceiling, source, items[source.name], level)
+            for card, source in zip(cards, sources, strict=True)
+        ]
     if as_json:
-        click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(cards, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    everywhere = set().union(*items.values())
-    level = level_of(sources)
-    constant = [
+    others = [
         _card(f"always {said}", known, everywhere, _all(said, everywhere), policy, level)
         for said in LABELS
     ]
+    if ceiling and ceiling.card:
+        others.append(ceiling.card.to_json("expert ceiling") | {"n": ceiling.n})
     clustered = f", clustered by {group or 'group'}" if known.clusters else ""
-    title = f"positive class fail, abstentions: {policy}, intervals at {level:.1%}{clustered}"
-    show.table(_table(cards, constant, title))
-    _notes(cards)
+    weighted = f", weighted by {weights}" if weights else ""
+    title = f"positive class fail, abstentions: {policy}, intervals at {level:.1%}"
+    show.table(_table(cards, others, title + clustered + weighted))
+    show.notes([*_about(cards), *_about_ceiling(ceiling, cards), *_needed(cards)])
 
 
 def _items(source: Source, labels: Labels) -> set[str]:
@@ -83,7 +98,14 @@ def _card(
     level: float,
 ) -> dict[str, Any]:
     kept = {item: labels.labels[item] for item in items}
-    card = scorecard(kept, verdicts, clusters=labels.clusters, policy=policy, level=level)
+    card = scorecard(
+        kept,
+        verdicts,
+        clusters=labels.clusters,
+        weights=labels.weights,
+        policy=policy,
+        level=level,
+    )
     return card.to_json(name)
 
 
@@ -123,16 +145,77 @@ def _share(share: float | None) -> str:
     return f"{share:.1%}" if 0.995 <= share < 1 or 0 < share < 0.005 else f"{share:.0%}"
 
 
-def _notes(cards: Sequence[Mapping[str, Any]]) -> None:
-    """How far the numbers can be trusted, and how many labels would make them surer."""
+def _ceiling(path: Path, labels: Labels, items: set[str], level: float) -> Ceiling:
+    """Another human look at these items, from all labels that people gave."""
+    from judgelab.expert.ceiling import ceiling
+
+    ids = {key_text(row.values.get("id")) for row in reader_for(path).rows(path)}
+    given = read_annotations(path, Spellings({}), ids)
+    if strange := len(ids - labels.labels.keys()):
+        show.notes([f"{path}: {strange} items have no label in {labels.where}: left out"])
+    return ceiling(labels.labels, given, labels.expert, items, labels.clusters, level=level)
+
+
+def _against(ceiling: Ceiling, source: Source, items: set[str], level: float) -> dict[str, Any]:
+    """What a judge's JSON says of the ceiling."""
+    from judgelab.expert.ceiling import beyond
+
+    decided = {item: said for item, said in majority(source.verdicts).items() if item in items}
+    return {
+        "ceiling": ceiling.to_json(),
+        "beyond_ceiling": beyond(ceiling, decided, level=level).to_json(),
+    }
+
+
+def _about(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How far the numbers of each judge can be trusted."""
+    for card in cards:
+        warnings = [w for m in card["metrics"].values() for w in m.get("warnings", ())]
+        few = [word for word in dict.fromkeys(warnings) if word.startswith("few_clusters")]
+        said = [f"reliability {card['reliability']}"] if card["reliability"] else []
+        said += [card["caution"]] if card["caution"] else []
+        said += [word.replace("_", " ") for word in few]
+        if repeats := card.get("repeats"):
+            flips = _metric(repeats["flip_rate"])
+            alpha = _metric(repeats["alpha"])
+            said.append(
+                f"{repeats['k']} verdicts an item, the majority counts; flip rate {flips}, "
+                f"alpha {alpha}"
+            )
+        yield from (f"{card['judge']}: {one}" for one in said)
+
+
+def _about_ceiling(ceiling: Ceiling | None, cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if ceiling is None:
+        yield "ceiling unknown: --annotations FILE holds other labels of these items, if any"
+        return
+    if line := ceiling.in_words():
+        yield line
+    if ceiling.who:
+        yield f"the expert ceiling is {ceiling.who}, on {ceiling.n} items"
+    yield from ceiling.notes
+    for card in cards:
+        if card["beyond_ceiling"]["code"]:
+            more = _metric(card["beyond_ceiling"]["kappa_difference"])
+            yield (
+                f"{card['judge']}: kappa above the ceiling's by {more}: beyond what these labels "
+                "can verify"
+            )
+
+
+def _needed(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many labels would make the numbers of the best judge surer."""
     from judgelab.metrics import sample_size
 
-    show.notes(f"{c['judge']}: reliability {c['reliability']}" for c in cards if c["reliability"])
     best = max(cards, key=_kappa)
     about = f"{best['judge']}: " if len(cards) > 1 else ""
-    show.notes(f"{about}{line}" for line in sample_size.in_words(sample_size.needs(best)))
+    yield from (f"{about}{line}" for line in sample_size.in_words(sample_size.needs(best)))
 
 
 def _kappa(card: Mapping[str, Any]) -> float:
     value = card["metrics"]["kappa"]["value"]
     return -2.0 if value is None else float(value)
+
+
+def _metric(metric: Mapping[str, Any]) -> str:
+    return in_words({"metrics": {"": metric}}, "")
