@@ -165,6 +165,17 @@ METRICS: Mapping[str, Callable[[Tables], Array]] = {
 }
 
 
+def check_metric(name: str) -> str:
+    """The metric, if it is one.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if name not in METRICS:
+        raise ConfigError(f"{name} is not a metric; choose one of {', '.join(METRICS)}")
+    return name
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value, or None and the code of the reason why there is none."""
@@ -179,8 +190,7 @@ def estimate(name: str, confusion: Confusion, policy: str = "error") -> Estimate
     Raises:
         ConfigError: the metric or the policy is unknown.
     """
-    if name not in METRICS:
-        raise ConfigError(f"{name} is not a metric; choose one of {', '.join(METRICS)}")
+    check_metric(name)
     scored = apply_policy(confusion, policy)
     value = float(METRICS[name](scored.table))
     if np.isnan(value):
