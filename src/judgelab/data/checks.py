@@ -83,6 +83,11 @@ def contradicts(example: Example) -> bool:
     return bool(_OPENS_PASS.match(text) or _ONLY_PRAISE.match(text))
 
 
+def reads_like_instructions(interaction: Interaction) -> bool:
+    """Whether a text of it reads like instructions to a judge."""
+    return bool(_PAYLOAD.search(f"{interaction.input}\n{interaction.output}"))
+
+
 def _labels(dataset: Dataset) -> list[Finding]:
     counts = Counter(example.label for example in dataset.examples)
     unlabelled = len(dataset.interactions) - len(dataset.examples)
@@ -140,7 +145,7 @@ def _critiques(examples: Sequence[Example]) -> list[Finding]:
 
 
 def _payloads(dataset: Dataset) -> list[Finding]:
-    ids = (one.id for one in dataset.interactions if _PAYLOAD.search(f"{one.input}\n{one.output}"))
+    ids = (one.id for one in dataset.interactions if reads_like_instructions(one))
     return _finding("note", "text that reads like instructions to a judge", ids)
 
 
