@@ -28,7 +28,7 @@ STYLES = {
     CHOSEN: ("D", True, "-"),
     BEST: ("o", True, "-"),
     OTHER: ("o", False, "-"),
-    BELOW: ("X", False, ":"),
+    BELOW: ("x", False, ":"),
     BASELINE: ("s", False, "--"),
 }
 Metric = Mapping[str, Any]
@@ -250,7 +250,8 @@ def _rows(
 
 def _mark(axes: Axes, at: tuple[float, float], style: str) -> None:
     marker, filled, _ = STYLES[style]
-    axes.plot(*at, marker, color="black", mfc="black" if filled else "white", ms=7, zorder=3)
+    axes.plot(*at, marker, color="black", mfc="black" if filled else "white", ms=7, mew=1.4,
+              zorder=3)  # fmt: skip
 
 
 def _ceiling(axes: Axes, sweep: Sweep) -> list[Any]:
@@ -274,7 +275,7 @@ def _legend(figure: Figure, styles: Iterable[str], more: Sequence[Any]) -> None:
     plain = "variant" if there <= {OTHER, BASELINE} else "other variant"
     entries = [
         Line2D([], [], marker=marker, mfc="black" if filled else "white", color="black", ls=line,
-               lw=1.2, ms=7, label=plain if style == OTHER else style)
+               lw=1.2, ms=7, mew=1.4, label=plain if style == OTHER else style)
         for style, (marker, filled, line) in STYLES.items()
         if style in there
     ]  # fmt: skip
