@@ -30,7 +30,7 @@ FLOORS = (
     ("prompts", "parsing"),
     ("data", "metrics", "models"),
     ("calls", "demos", "scoring"),
-    ("judges", "variants"),
+    ("judges", "variants", "selection"),
     ("tracking",),
     ("runner",),
     ("rerun", "sweep"),

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from judgelab.errors import ConfigError
+from judgelab.errors import ConfigError, DataError
 from judgelab.scoring import in_words, majority, score
 from judgelab.types import Label, Verdict
 
@@ -119,3 +119,34 @@ def test_numbers_in_words(
 ) -> None:
     card = {"metrics": {"kappa": {"value": value, "lo": lo, "hi": hi}}}
     assert in_words(card, "kappa") == words
+
+
+def test_repeats_are_compared_and_count_as_one_item() -> None:
+    labels: dict[str, Label] = {"a": "fail", "b": "pass", "c": "pass", "d": "pass"}
+    said = [
+        *verdicts("a", "fail", "fail", "fail"),
+        *verdicts("b", "pass", "fail", "pass"),
+        *verdicts("c", None, "pass", "pass"),
+        *verdicts("unlabelled", "fail", "pass", "fail"),
+    ]
+    card = score(labels, said).to_json("j")
+    assert card["n"] == 4
+    assert card["metrics"]["agreement"]["value"] == 3 / 4
+    found = card["repeats"]
+    assert (found["k"], found["n"]) == (3, 3), "d was never asked about"
+    assert found["flip_rate"]["value"] == pytest.approx(2 / 3)
+    assert found["pairwise_disagreement"]["value"] == pytest.approx((0 + 2 / 3 + 2 / 3) / 3)
+    assert set(found["alpha"]) >= {"value", "lo", "hi", "method", "level", "n"}
+    assert score(labels, reversed(said)).to_json("j") == card
+    assert "repeats" not in score(labels, verdicts("a", "fail")).to_json("j")
+
+
+def test_weights_by_item() -> None:
+    labels: dict[str, Label] = {"a": "fail", "b": "pass", "c": "pass"}
+    said = [*verdicts("a", "fail"), *verdicts("b", "pass"), *verdicts("c", "fail")]
+    card = score(labels, said, weights={"a": 1, "b": 5, "c": 2, "other": 9})
+    assert card.metrics["agreement"].value == pytest.approx(6 / 8)
+    assert card.to_json("j")["confusion"]["fp"] == 1
+    for wrong in ({"a": 1, "b": 5}, {"a": 1, "b": 0, "c": 1}, {"a": 1, "b": 1, "c": float("nan")}):
+        with pytest.raises(DataError, match="1 labelled items have no positive weight"):
+            score(labels, said, weights=wrong)

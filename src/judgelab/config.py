@@ -38,6 +38,31 @@ class Scores:
 
 
 @dataclass
+class Floors:
+    """The least that a variant's point estimate must be for it to be chosen; None is no floor."""
+
+    agreement: float | None = None
+    precision_fail: float | None = None
+    recall_fail: float | None = 0.5
+    f1_fail: float | None = None
+    precision_pass: float | None = None
+    recall_pass: float | None = None
+    f1_pass: float | None = None
+    balanced_accuracy: float | None = None
+    kappa: float | None = None
+    mcc: float | None = None
+
+
+@dataclass
+class Search:
+    """How a sweep chooses, on dev: declared before it is run."""
+
+    metric: str = "kappa"
+    floors: Floors = field(default_factory=Floors)
+    margin: float = 0.05
+
+
+@dataclass
 class Caps:
     """The most that each variant may take; None is no cap."""
 
@@ -67,6 +92,7 @@ class RunConfig:
     demos: Any = None
     tracking: Any = None
     scores: Scores = field(default_factory=Scores)
+    search: Search = field(default_factory=Search)
     budget: Budget = field(default_factory=Budget)
     baselines: list[str] = field(default_factory=list)
     axes: dict[str, Any] = field(default_factory=dict)

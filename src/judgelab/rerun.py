@@ -56,6 +56,23 @@ def rerun(folder: RunFolder, pool: Pool, data: str | None = None) -> Rerun:
         return _rerun(folder, config, pool)
 
 
+def under(folder: RunFolder, budget: int, raised: str) -> bool:
+    """Write a look's scores anew under another number of declared looks; its verdicts stay.
+
+    False, and nothing is written, where the data have moved since the look.
+    """
+    record = folder.record
+    dataset = _load(folder.config)
+    if dataset.sha256 != record["dataset"]["sha256"]:
+        return False
+    record |= {"looks": budget, "looks_raised": raised}
+    bench = _bench(folder, folder.config, record, dataset, Pool(record={}))
+    scores = runner.scores(bench, record["name"], folder.verdicts)
+    folder.write_json("record.json", record)
+    folder.write_json("scores.json", scores)
+    return True
+
+
 def _own_texts(folder: RunFolder, judge: Mapping[str, Any]) -> dict[str, Path]:
     return {
         f"prompts/rubrics/{judge.get('rubric')}.md": folder.path / "rubric.md",
@@ -116,9 +133,6 @@ def _bench(
     split = Split(
         dataset, configs.build(config["split"], SplitConfig, "split"), record["mode"], places
     )
-    look = None
-    if "look" in record:
-        look = Look(record["look"], record["looks"], record["variant"], record["dataset"]["sha256"])
     return Bench(
         dataset,
         split,
@@ -126,7 +140,19 @@ def _bench(
         part=record["part"],
         limit=config["limit"],
         policy=config["scores"]["policy"],
-        look=look,
+        look=_look(record),
+    )
+
+
+def _look(record: Mapping[str, Any]) -> Look | None:
+    if "look" not in record:
+        return None
+    return Look(
+        record["look"],
+        record["looks"],
+        record["variant"],
+        record["dataset"]["sha256"],
+        record.get("looks_raised", ""),
     )
 
 

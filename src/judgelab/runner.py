@@ -24,7 +24,7 @@ from judgelab.metrics.policies import check_policy
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
-from judgelab.types import Verdict, sha256
+from judgelab.types import Label, Verdict, sha256
 from judgelab.variants import Variant
 
 Progress = Callable[[Variant, Verdict | None], None]
@@ -46,6 +46,13 @@ class Bench:
     @property
     def folds(self) -> list[Fold]:
         return self.split.folds(self.part, self.limit)
+
+    @property
+    def labels(self) -> dict[str, Label]:
+        """The expert label of each item that is judged."""
+        judged = {item.id for fold in self.folds for item in fold.items}
+        labels = self.split.labels(self.part, self.look)
+        return {id_: label for id_, label in labels.items() if id_ in judged}
 
     @property
     def order(self) -> dict[str, int]:
@@ -132,11 +139,9 @@ async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress
 
 def scores(bench: Bench, name: str, verdicts: list[Verdict]) -> dict[str, Any]:
     """The scorecard of a run as JSON, with what a reader has to know beside it."""
-    judged = {item.id for fold in bench.folds for item in fold.items}
-    labels = {k: v for k, v in bench.split.labels(bench.part, bench.look).items() if k in judged}
     level = bench.look.level if bench.look else 0.95
     clusters = bench.split.clusters
-    card = score(labels, verdicts, clusters=clusters, policy=bench.policy, level=level)
+    card = score(bench.labels, verdicts, clusters=clusters, policy=bench.policy, level=level)
     about = {"part": bench.part, "mode": bench.split.mode, "exploratory": bench.split.exploratory}
     look = {"look": str(bench.look)} if bench.look else {}
     return card.to_json(name) | about | look

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from judgelab.errors import DataError
 from judgelab.types import Label, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from judgelab.metrics.scorecard import Scorecard
 
 CODES = {"pass": 0, "fail": 1, None: -1}
@@ -22,43 +28,95 @@ def majority(verdicts: Iterable[Verdict]) -> dict[str, Label | None]:
     return {item: _winner(count) for item, count in votes.items()}
 
 
+def codes(items: Sequence[str], verdicts: Iterable[Verdict]) -> NDArray[np.int64]:
+    """The verdict on each item, shape (n,): 1 = fail, 0 = pass, -1 = abstained or none there."""
+    import numpy as np
+
+    decided = majority(verdicts)
+    return np.array([CODES[decided.get(item)] for item in items], dtype=np.int64)
+
+
 def score(
     labels: Mapping[str, Label],
     verdicts: Iterable[Verdict],
     *,
     clusters: Mapping[str, str | None] | None = None,
+    weights: Mapping[str, float] | None = None,
     policy: str = "error",
     level: float = 0.95,
 ) -> Scorecard:
-    """The scorecard over every labelled item; one without a verdict has abstained."""
+    """The scorecard over every labelled item; one without a verdict has abstained.
+
+    Args:
+        labels: the expert's, by item.
+        verdicts: of one judge, any number of repeats; those on other items are left out.
+        clusters: the group of each item; None = one of its own.
+        weights: the sampling weight of each item (see `scorecard`); None = all alike.
+        policy: what an abstention counts as.
+        level: nominal coverage of the intervals.
+
+    Raises:
+        ConfigError: an unknown policy.
+        DataError: an item without a positive weight, where there are weights.
+    """
     from judgelab.metrics.scorecard import scorecard
 
-    items = sorted(labels)
-    decided = majority(verdicts)
-    return scorecard(
+    items, given = sorted(labels), list(verdicts)
+    groups = [clusters.get(item) for item in items] if clusters else None
+    card = scorecard(
         [labels[item] == "fail" for item in items],
-        [CODES[decided.get(item)] for item in items],
-        groups=[clusters.get(item) for item in items] if clusters else None,
+        codes(items, given),
+        groups=groups,
+        weights=None if weights is None else _weights(items, weights),
         policy=policy,
         level=level,
     )
+    asked = {verdict.repeat for verdict in given if verdict.id in labels}
+    if len(asked) < 2:
+        return card
+    from judgelab.metrics.repeats import repeats
+
+    codes = _repeats(items, given, sorted(asked))
+    return replace(card, repeats=repeats(codes, groups=groups, level=level))
 
 
 def in_words(card: Mapping[str, Any], name: str) -> str:
     """A metric of a scorecard's JSON for a table: `.84 [.72, .91]`, or a dash."""
-    metric = card["metrics"][name]
+    return in_words_of(card["metrics"][name])
+
+
+def in_words_of(metric: Mapping[str, Any]) -> str:
+    """A value with its interval, as JSON, for a table: `.84 [.72, .91]`, or a dash."""
     if metric["value"] is None:
         return "–"
-    value = _short(metric["value"])
+    value = short(metric["value"])
     if metric["lo"] is None:
         return value
-    return f"{value} [{_short(metric['lo'])}, {_short(metric['hi'])}]"
+    return f"{value} [{short(metric['lo'])}, {short(metric['hi'])}]"
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """Two digits without the leading zero: .84, -.05, 1."""
     text = f"{number:.2f}".replace("0.", ".", 1)
     return {"1.00": "1", "-1.00": "-1", ".00": "0", "-.00": "0"}.get(text, text)
+
+
+def _weights(items: Sequence[str], weights: Mapping[str, float]) -> list[float]:
+    wrong = [item for item in items if not 0 < weights.get(item, 0) < math.inf]
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} labelled items have no positive weight, e.g. {', '.join(wrong[:3])}: "
+            "give each the inverse of the probability with which it was drawn, or no weights."
+        )
+    return [weights[item] for item in items]
+
+
+def _repeats(
+    items: Sequence[str], verdicts: Iterable[Verdict], asked: Sequence[int]
+) -> list[list[float]]:
+    """Codes of each item's repeats; NaN where it has no verdict of that repeat."""
+    known = {(verdict.id, verdict.repeat): CODES[verdict.verdict] for verdict in verdicts}
+    return [[known.get((item, repeat), math.nan) for repeat in asked] for item in items]
 
 
 def _winner(votes: Counter[Label]) -> Label | None:

@@ -6,6 +6,9 @@ import asyncio
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from judgelab import __version__, runner, variants
 from judgelab import config as configs
@@ -14,6 +17,8 @@ from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Progress, Run
+from judgelab.scoring import codes
+from judgelab.selection import Candidate, Rules, Selection
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
@@ -78,6 +83,7 @@ def check(plan: Plan) -> None:
     config = plan.variants[0].config
     configs.build_part(config, "dataset", DatasetConfig).check()
     configs.build_part(config, "split", SplitConfig)
+    rules(config)
     failed: dict[str, str] = {}
     for variant in plan.variants:
         try:
@@ -165,23 +171,77 @@ def _why(error: Exception) -> str:
 
 
 def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]:
-    """Best first by the metric's point estimate; undefined last, then incomplete runs."""
+    """Best first by the metric's point estimate, where it ties the cheaper first; undefined last,
+    then incomplete runs."""
 
-    def key(folder: RunFolder) -> tuple[int, float, str]:
+    def key(folder: RunFolder) -> tuple[int, float, float, str]:
+        record = folder.record
         if not folder.complete:
-            return (2, 0.0, folder.record["name"])
+            return (2, 0.0, 0.0, record["name"])
         value = folder.scores["metrics"][metric]["value"]
-        return (1, 0.0, folder.record["name"]) if value is None else (0, -value, folder.id)
+        if value is None:
+            return (1, 0.0, 0.0, record["name"])
+        return (0, -value, record["calls"]["cost_usd"], folder.id)
 
     return sorted(folders, key=key)
 
 
+def rules(config: Mapping[str, Any]) -> Rules:
+    """How the sweep of a config chooses."""
+    search = config["search"]
+    floors = {name: least for name, least in search["floors"].items() if least is not None}
+    return Rules(search["metric"], floors, search["margin"])
+
+
+def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, Any]:
+    """The choice among the finished runs; the block `selection` of sweep.json."""
+    labels = bench.labels
+    items = sorted(labels)
+    complete = [folder for folder in folders if folder.complete]
+    records = {folder.id: folder.record for folder in complete}
+    clusters = bench.split.clusters
+    selection = Selection(
+        rules(plan.variants[0].config),
+        [
+            Candidate(
+                folder.id,
+                records[folder.id]["name"],
+                folder.scores,
+                codes(items, folder.verdicts),
+                records[folder.id]["calls"]["cost_usd"],
+                records[folder.id]["baseline"],
+            )
+            for folder in complete
+        ],
+        np.array([labels[item] == "fail" for item in items]),
+        [clusters.get(item) for item in items],
+        policy=bench.policy,
+        tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
+    )
+    return selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
+
+
+def _tried(bench: Bench) -> set[str]:
+    """Every variant that was ever scored on this part of this split."""
+    there = (RunFolder(path.parent).record for path in runs_folder().glob("*/record.json"))
+    here = (bench.split.config.name, bench.part)
+    return {
+        record["variant"]
+        for record in there
+        if (record["split"]["name"], record["part"]) == here and not record["baseline"]
+    }
+
+
 def write_sweep(
     bench: Bench, plan: Plan, runs: Sequence[Run], failed: dict[str, str], command: str
-) -> RunFolder:
-    """runs/<id>-sweep/sweep.json: the leaderboard and how to run it again."""
+) -> tuple[RunFolder, dict[str, Any]]:
+    """runs/<id>-sweep/sweep.json: the leaderboard, the choice, and how to run it again.
+
+    Returns the folder and the choice.
+    """
     folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep")
-    ranked = rank([run.folder for run in runs if run.folder.exists])
+    there = [run.folder for run in runs if run.folder.exists]
+    choice = select(bench, plan, there)
     folder.write_json(
         "sweep.json",
         {
@@ -193,7 +253,8 @@ def write_sweep(
             "dataset": {"name": bench.dataset.name, "sha256": bench.dataset.sha256},
             "split": {"name": bench.split.config.name, "mode": bench.split.mode},
             "tracking": plan.variants[0].config["tracking"],
-            "runs": [folder.id for folder in ranked],
+            "runs": [run.id for run in rank(there, rules(plan.variants[0].config).metric)],
+            "selection": choice,
         },
     )
-    return folder
+    return folder, choice

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from judgelab.data.looks import Look, look
-from judgelab.errors import ClaimError, DataError
+from judgelab.data.looks import Look, Looks, look, read_looks
+from judgelab.errors import ClaimError, ConfigError, DataError
+from labs import environment
 
 
 def test_looks_are_counted_and_written_down(tmp_path: Path) -> None:
     path = tmp_path / "splits" / "made.looks.jsonl"
-    first = look(path, "a", "data", 3)
+    first = look(path, "a", "data", 3, run="0f-a-test")
     second = look(path, "b", "data", 3)
     assert (first.number, second.number) == (1, 2)
     assert str(second) == "look 2 of 3 on this test split"
@@ -23,6 +26,7 @@ def test_looks_are_counted_and_written_down(tmp_path: Path) -> None:
         (1, "a", "data"),
         (2, "b", "data"),
     ]
+    assert entries[0]["run"] == "0f-a-test"
     assert all(entry["user"] for entry in entries)
     assert all(datetime.fromisoformat(entry["at"]).utcoffset() is not None for entry in entries)
 
@@ -62,3 +66,61 @@ def test_a_damaged_file_is_no_empty_one(line: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="damaged"):
         look(path, "a", "data", 3)
     assert path.read_text() == line
+
+
+def test_the_number_of_looks_is_that_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "looks.jsonl"
+    look(path, "a", "data", 2)
+    assert look(path, "b", "data", 9).budget == 2, "a later config declares nothing"
+    with pytest.raises(ClaimError, match="the 2 looks"):
+        look(path, "c", "data", 9)
+
+
+def test_a_raise_is_written_down_and_reaches_every_look(tmp_path: Path) -> None:
+    path = tmp_path / "looks.jsonl"
+    look(path, "a", "data", 1)
+    second = look(path, "b", "data", 1, raised=(4, "the rubric\nwas wrong"))
+    assert (second.number, second.budget, second.level) == (2, 4, pytest.approx(0.9875))
+    banner = "raised from 1 to 4: the rubric was wrong"
+    assert str(second) == f"look 2 of 4 on this test split ({banner})"
+    known = read_looks(path)
+    assert known.budget == 4
+    assert [(x.number, x.budget, x.raised) for x in known.taken] == [(1, 4, banner), (2, 4, banner)]
+    assert look(path, "a", "data", 1) == known.taken[0], "reading it again is no new look"
+    (entry,) = [e for e in map(json.loads, path.read_text().splitlines()) if "raised" in e]
+    assert entry["user"]
+    assert datetime.fromisoformat(entry["at"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [((5, " \n"), "needs --reason"), ((2, "why"), "raised, from 3"), ((1, "why"), "from 3")],
+)
+def test_a_raise_needs_a_reason_and_goes_up(
+    raised: tuple[int, str], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "looks.jsonl"
+    look(path, "a", "data", 2)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=said):
+        look(path, "b", "data", 2, raised=raised)
+    assert path.read_bytes() == before
+
+
+def test_two_processes_do_not_take_the_same_look(tmp_path: Path) -> None:
+    path = tmp_path / "looks.jsonl"
+    code = (
+        "import sys; from pathlib import Path; from judgelab.data.looks import look\n"
+        "for n in range(20): look(Path(sys.argv[1]), f'{sys.argv[2]}{n}', 'data', 100)"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), name], env=environment())
+        for name in "ab"
+    ]
+    assert [process.wait() for process in both] == [0, 0]
+    numbers = [json.loads(line)["number"] for line in path.read_text().splitlines()]
+    assert numbers == list(range(1, 41))
+
+
+def test_before_the_first_look_nothing_is_declared(tmp_path: Path) -> None:
+    assert read_looks(tmp_path / "none.jsonl") == Looks((), None)

@@ -160,6 +160,22 @@ def test_reliability(table: list[int], policy: str, expected: str | None) -> Non
     assert scorecard(*items(table), policy=policy, draws=50).reliability == expected
 
 
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ([15, 9, 3, 80, 0, 0], "wide intervals (only 24 fails)"),
+        ([40, 8, 12, 10, 0, 0], "wide intervals (only 22 passes)"),
+        ([20, 10, 5, 60, 0, 0], "wide intervals (only 95 items)"),
+        ([20, 10, 5, 65, 0, 0], None),
+        ([5, 4, 3, 50, 0, 0], None),  # reliability is low, which says it already
+    ],
+)
+def test_a_softer_word_under_a_hundred_items_or_25_of_a_class(
+    table: list[int], expected: str | None
+) -> None:
+    assert scorecard(*items(table), draws=50).to_json("x")["caution"] == expected
+
+
 def test_low_information_is_said_at_the_bootstrapped_intervals() -> None:
     low = scorecard(*items([5, 4, 3, 50, 0, 0])).metrics
     assert low["kappa"].to_json()["warnings"] == ["low_information"]

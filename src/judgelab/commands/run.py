@@ -18,9 +18,10 @@ from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
 from judgelab.commands.stopping import run_stoppable
-from judgelab.errors import IncompleteError, Stopped, UserError
+from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Run
+from judgelab.selection import Rules
 from judgelab.tracking.folder import RunFolder
 from judgelab.variants import Variant
 
@@ -43,22 +44,25 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     bench, runs, failed = run_stoppable(_judge_all(plan, bench), pool)
     show.notes(odd_answers([run.folder for run in runs], pool))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
-    folders = sweep.rank([run.folder for run in runs if run.folder.exists])
+    metric = plan.variants[0].config["search"]["metric"]
+    folders = sweep.rank([run.folder for run in runs if run.folder.exists], metric)
     if pool.interrupted:
         accounts(folders, pool)
         raise Stopped(pool.interrupted)
-    sweep_folder = None
+    sweep_folder, choice = None, None
     if plan.is_sweep:
         command = "judgelab run -m " + shlex.join(overrides)
-        sweep_folder = sweep.write_sweep(bench, plan, runs, failed, command)
-    report(bench, folders, as_json=as_json)
+        sweep_folder, choice = sweep.write_sweep(bench, plan, runs, failed, command)
+    report(bench, folders, choice, as_json=as_json)
     show.notes(f"not run: {name}: {why}" for name, why in failed.items())
     links = track(tracking, bench, folders, sweep_folder)
     accounts(folders, pool)
     incomplete = [folder for folder in folders if not folder.complete]
     if incomplete or failed:
         raise IncompleteError(_what_is_missing(incomplete, failed, overrides, multirun))
-    show.next_steps([*_next(bench, folders, plan), *links])
+    show.next_steps([*_next(bench, folders, choice), *links])
+    if choice and not choice["chosen"]:
+        _no_winner(bench, plan, choice)
 
 
 def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
@@ -133,20 +137,48 @@ def say_estimate(bench: Bench, variants: Sequence[Variant]) -> None:
         show.err.print(f"at most {calls:,.0f} calls, about ${usd:.2f}; {budget}", soft_wrap=True)
 
 
-def report(bench: Bench, folders: Sequence[RunFolder], *, as_json: bool) -> None:
+def report(
+    bench: Bench,
+    folders: Sequence[RunFolder],
+    choice: Mapping[str, Any] | None = None,
+    *,
+    as_json: bool,
+) -> None:
     """The leaderboard, and what may be claimed from it."""
+    complete = [folder for folder in folders if folder.complete]
     if as_json:
-        cards = [folder.scores | {"run": folder.id} for folder in folders if folder.complete]
+        cards = [f.scores | {"run": f.id} | _standing(f.id, choice) for f in complete]
         click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
-        return
-    show.leaderboard(folders, f"{bench.dataset.name}, {bench.part}: positive class fail")
+    else:
+        show.leaderboard(folders, f"{bench.dataset.name}, {bench.part}", choice)
+        for text in choice["text"] if choice else ():
+            show.line(text)
     if bench.split.exploratory:
-        n = len(bench.split.labels(bench.part))
         show.err.print(
-            f"[bold]exploratory, no held-out claim[/]: {n} labels, each judged once, "
-            "demonstrations from the other folds",
+            f"[bold]exploratory, no held-out claim[/]: {len(bench.labels)} labels, each judged "
+            "once, demonstrations from the other folds",
             soft_wrap=True,
         )
+    judged = [folder for folder in complete if not folder.record["baseline"]]
+    if judged:
+        show.labels_needed(_first(judged, choice).scores)
+
+
+def _first(folders: Sequence[RunFolder], choice: Mapping[str, Any] | None) -> RunFolder:
+    """The chosen run, or else the first."""
+    wanted = choice["reference"] if choice else None
+    return next((folder for folder in folders if folder.id == wanted), folders[0])
+
+
+def _standing(run: str, choice: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Where a run stands in the choice of its sweep, for its row of the JSON."""
+    if choice is None:
+        return {}
+    return {
+        "chosen": run == choice["chosen"],
+        "in_best_set": run in choice["best_set"],
+        "below_floors": choice["below_floors"].get(run, []),
+    }
 
 
 def build_tracking(config: Mapping[str, Any]) -> MLflowTracking | None:
@@ -242,26 +274,43 @@ def accounts(folders: Sequence[RunFolder], pool: Pool) -> None:
     show.err.print(f"verdicts: {whole} · {sent}", **PLAIN)
 
 
-def _next(bench: Bench, folders: Sequence[RunFolder], plan: sweep.Plan) -> list[str]:
-    best = next((f for f in folders if f.complete and not f.record["baseline"]), None)
-    if best is None:
+def _next(
+    bench: Bench, folders: Sequence[RunFolder], choice: Mapping[str, Any] | None
+) -> list[str]:
+    judged = [f for f in folders if f.complete and not f.record["baseline"]]
+    if not judged:
         return []
+    best = _first(judged, choice).id[:8]
     steps = []
-    if plan.is_sweep:
-        steps.append(_standing(best, folders))
-    if not bench.split.exploratory:
-        steps.append(f"look at unseen items once: judgelab holdout {best.id[:8]}")
-    steps.append(f"again, from its record: judgelab rerun {best.id[:8]}")
-    return steps
+    if not bench.split.exploratory and (choice is None or choice["chosen"]):
+        steps.append(f"look at unseen items once: judgelab holdout {best}")
+    return [*steps, f"again, from its record: judgelab rerun {best}"]
 
 
-def _standing(best: RunFolder, folders: Sequence[RunFolder]) -> str:
-    """What may be said of the highest kappa: no more than that."""
-    name, n = best.record["name"], sum(not folder.record["baseline"] for folder in folders)
-    floor = next((f for f in folders if f.complete and f.record["baseline"]), None)
-    if floor and sweep.rank([best, floor])[0] is floor:
-        return f"no variant has a higher kappa than the baseline {floor.record['name']!r}"
-    return f"{name} has the highest kappa of {n}; the best of many looks better than it is"
+def _no_winner(bench: Bench, plan: sweep.Plan, choice: Mapping[str, Any]) -> None:
+    """Raises ClaimError, but for the default floor where nothing but baselines could meet it."""
+    said = (
+        f"no winner: no variant reaches the floors ({_floors(choice)}) on {bench.part}. "
+        "Everything is kept."
+    )
+    if choice["floors"] == Rules().floors and all(map(_is_offline, plan.variants)):
+        show.notes([f"{said} Without an LLM there was none to find: add model=..."])
+        return
+    raise ClaimError(
+        f"{said} Make a better judge, or declare other floors before you look again: "
+        "search.floors.METRIC=0.4, or null for none."
+    )
+
+
+def _is_offline(variant: Variant) -> bool:
+    """Whether a variant is what a machine without an LLM makes do with."""
+    offline = ("models.neighbours.", "judges.classifier.", "judges.constant.")
+    target = (variant.judge.get("model") or variant.judge)["_target_"]
+    return variant.baseline or any(name in target for name in offline)
+
+
+def _floors(choice: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} >= {least:g}" for name, least in choice["floors"].items())
 
 
 def _what_is_missing(

@@ -48,9 +48,17 @@ def next_steps(lines: Iterable[str]) -> None:
         err.print(f"[bold]next[/] {escape(text)}", soft_wrap=True)
 
 
-def leaderboard(folders: Sequence[RunFolder], title: str) -> None:
-    """One row a run; intervals at 95 %, the positive class is fail."""
-    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False)
+def leaderboard(
+    folders: Sequence[RunFolder], title: str, choice: Mapping[str, Any] | None = None
+) -> None:
+    """One row a run, the positive class is fail; with a sweep's choice a mark before each."""
+    said = [title, *_about(folders)]
+    table = Table(
+        title=escape(", ".join(said)), title_justify="left", box=None, pad_edge=False,
+        caption=LEGEND if choice else None, caption_justify="left",
+    )  # fmt: skip
+    if choice:
+        table.add_column("", width=1)
     table.add_column("variant", overflow="fold", max_width=34)
     table.add_column("n", justify="right")
     for _, heading in SHOWN:
@@ -59,10 +67,43 @@ def leaderboard(folders: Sequence[RunFolder], title: str) -> None:
     if paid := any(folder.record["calls"]["cost_usd"] for folder in folders):
         table.add_column("USD", justify="right")
     for folder in folders:
-        row = _row(folder)
+        row = [*([_mark(folder.id, choice)] if choice else []), *_row(folder)]
         style = "dim" if folder.record["baseline"] else None
         table.add_row(*(row if paid else row[:-1]), style=style)
     _wide().print(table)
+
+
+LEGEND = "> chosen   = not told apart from the best   - below a floor"
+
+
+def _about(folders: Sequence[RunFolder]) -> list[str]:
+    """What all rows of a table share: the class, its share, the level, what abstaining counts."""
+    said = ["positive class fail"]
+    card = next((folder.scores for folder in folders if folder.complete), None)
+    if card is None:
+        return said
+    if card["prevalence_fail"] is not None:
+        said[0] += f" ({card['prevalence_fail']:.0%} of the items)"
+    said.append(f"intervals at {100 * card['metrics']['agreement']['level']:.3g} %")
+    if card["policy"] != "error":
+        said.append(f"abstentions: {card['policy']}")
+    return said
+
+
+def _mark(run: str, choice: Mapping[str, Any]) -> str:
+    if run == choice["chosen"]:
+        return ">"
+    if run in choice["below_floors"]:
+        return "-"
+    return "=" if run in choice["best_set"] else ""
+
+
+def labels_needed(card: Mapping[str, Any]) -> None:
+    """How sure this many labels make a judge's numbers, and how many more would do."""
+    from judgelab.metrics import sample_size
+
+    reliability = [f"reliability {card['reliability']}"] if card["reliability"] else []
+    notes([*reliability, *sample_size.in_words(sample_size.needs(card))])
 
 
 def table(made: Table) -> None:

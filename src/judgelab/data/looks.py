@@ -1,25 +1,40 @@
-"""The looks at a test split: append-only, each one written down before the labels open."""
+"""The looks at a test split: append-only, each one written down before the labels open.
+
+`splits/<name>.looks.jsonl` holds a line for each look (its number, the declared budget, the
+variant, the data, the run whose scores it saw) and for each time that the budget was raised, with
+the reason.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Any
 
-from judgelab.errors import ClaimError, DataError
+from judgelab.errors import ClaimError, ConfigError, DataError
+
+DAMAGED = "Restore it from a copy: it counts the looks at test."
 
 
 @dataclass(frozen=True)
 class Look:
-    """Look `number` of `budget`; intervals of this test split are at `level`."""
+    """Look `number` of `budget`; intervals of this test split are at `level`.
+
+    `raised` is the banner of a budget that was raised after the first look.
+    """
 
     number: int
     budget: int
     variant: str
     data: str
+    raised: str = ""
 
     @property
     def level(self) -> float:
@@ -27,43 +42,140 @@ class Look:
         return 1 - 0.05 / self.budget
 
     def __str__(self) -> str:
-        return f"look {self.number} of {self.budget} on this test split"
+        said = f"look {self.number} of {self.budget} on this test split"
+        return f"{said} ({self.raised})" if self.raised else said
 
 
-def look(path: Path, variant: str, data: str, budget: int) -> Look:
+@dataclass(frozen=True)
+class Looks:
+    """The looks that a file holds, all under the budget in force: None before the first look."""
+
+    taken: tuple[Look, ...] = ()
+    budget: int | None = None
+
+    def of(self, variant: str, data: str) -> Look | None:
+        """The look of this variant at this data."""
+        return next((x for x in self.taken if (x.variant, x.data) == (variant, data)), None)
+
+
+def read_looks(path: Path) -> Looks:
+    """Raises DataError for a damaged file."""
+    with _locked(path, "r") as file:
+        return _looks(path, file)
+
+
+def look(
+    path: Path,
+    variant: str,
+    data: str,
+    budget: int,
+    *,
+    run: str = "",
+    raised: tuple[int, str] | None = None,
+) -> Look:
     """The look at test of this variant on this data; the same again is the same look.
 
-    Raises ClaimError where the declared looks are used up, DataError for a damaged file.
+    Args:
+        path: the looks file of the split.
+        variant: hash of the judge and its texts.
+        data: hash of the dataset.
+        budget: of the config; it counts where nothing was looked at yet.
+        run: the run folder that will hold what is seen.
+        raised: a larger budget and the reason for it, to be written down first.
+
+    Raises:
+        ClaimError: the declared looks are used up.
+        ConfigError: a raise without a reason, or to no larger number.
+        DataError: a damaged file.
     """
-    known = _known(path)
-    for number, entry in enumerate(known, 1):
-        if entry == (variant, data):
-            return Look(number, budget, variant, data)
-    if len(known) >= budget:
-        raise ClaimError(
-            f"the {budget} looks at this test split are used up ({path.name}). One more would make "
-            "it a second dev split: label new items for it."
+    with _locked(path, "a+") as file:
+        known = _looks(path, file)
+        in_force = known.budget or budget
+        if raised is not None:
+            more, reason = raised
+            _check_raise(more, reason, in_force)
+            _append(file, {"raised": more, "from": in_force, "reason": " ".join(reason.split())})
+            known = _looks(path, file)
+            in_force = more
+        if found := known.of(variant, data):
+            return found
+        if len(known.taken) >= in_force:
+            raise ClaimError(
+                f"the {in_force} looks at this test split are used up ({path.name}). One more "
+                "would make it a second dev split: label new items for it. Or raise the number, "
+                "with the reason that every report will show: "
+                f'judgelab holdout RUN --looks {in_force + 1} --reason "..."; all intervals of '
+                "this split, earlier ones included, then become wider."
+            )
+        entry = {"number": len(known.taken) + 1, "budget": in_force}
+        _append(file, entry | {"variant": variant, "data": data, "run": run})
+        return _looks(path, file).taken[-1]
+
+
+def _check_raise(more: int, reason: str, in_force: int) -> None:
+    if more <= in_force:
+        raise ConfigError(
+            f"--looks {more}: {in_force} looks are declared for this test split; a number of looks "
+            f"can only be raised, from {in_force + 1}."
         )
-    taken = Look(len(known) + 1, budget, variant, data)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        who = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "user": _user()}
-        file.write(json.dumps({**asdict(taken), **who}) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return taken
+    if not reason.strip():
+        raise ConfigError(
+            f"--looks {more} needs --reason TEXT: why {in_force} looks are not enough. It is "
+            "written down beside them."
+        )
 
 
-def _known(path: Path) -> list[tuple[str, str]]:
-    """(variant, data) of every look so far."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+def _looks(path: Path, file: IO[str] | None) -> Looks:
+    entries = _entries(path, file)
     try:
-        entries = [json.loads(line) for line in lines if line.strip()]
-        return [(entry["variant"], entry["data"]) for entry in entries]
+        taken = [entry for entry in entries if "variant" in entry]
+        raised = [entry for entry in entries if "raised" in entry]
+        strange = [e for e in entries if not {"variant", "raised"} & set(e)]
+        if strange:
+            raise ValueError(f"a line is no look: {strange[0]}")
+        said = (f"raised from {e['from']} to {e['raised']}: {e['reason']}" for e in raised)
+        banner = "; ".join(said)
+        budgets = [int(e["budget"]) for e in taken[:1]] + [int(e["raised"]) for e in raised]
+        looks = tuple(
+            Look(number, budgets[-1], entry["variant"], entry["data"], banner)
+            for number, entry in enumerate(taken, 1)
+        )
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}). Restore it from a copy: it counts the looks at test."
-        ) from error
+        raise DataError(f"{path} is damaged ({error}). {DAMAGED}") from error
+    return Looks(looks, budgets[-1] if budgets else None)
+
+
+def _entries(path: Path, file: IO[str] | None) -> list[dict[str, Any]]:
+    if file is None:
+        return []
+    file.seek(0)
+    try:
+        entries = [json.loads(line) for line in file.read().splitlines() if line.strip()]
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}). {DAMAGED}") from error
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"{path} is damaged (a line is no object). {DAMAGED}")
+    return entries
+
+
+@contextmanager
+def _locked(path: Path, mode: str) -> Iterator[IO[str] | None]:
+    """The file for this process alone; None where it is to be read and is not there."""
+    if mode == "r" and not path.exists():
+        yield None
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open(mode, encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_SH if mode == "r" else fcntl.LOCK_EX)
+        yield file
+
+
+def _append(file: IO[str] | None, entry: Mapping[str, Any]) -> None:
+    assert file is not None
+    who = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "user": _user()}
+    file.write(json.dumps({**entry, **who}, ensure_ascii=False) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _user() -> str:

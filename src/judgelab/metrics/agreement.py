@@ -179,12 +179,27 @@ def estimate(name: str, confusion: Confusion, policy: str = "error") -> Estimate
     Raises:
         ConfigError: the metric or the policy is unknown.
     """
+    scored = apply_policy(confusion, policy)
+    return estimate_of(name, scored.table, scored, confusion.n)
+
+
+def estimate_of(name: str, table: Tables, scored: Confusion, items: int) -> Estimate:
+    """One metric of one table, shape (6,), of counts or of weights.
+
+    Args:
+        name: of the metric.
+        table: the policy for abstentions already applied.
+        scored: the counts of the same items, from which the reason is read.
+        items: number of items before the policy.
+
+    Raises:
+        ConfigError: the metric is unknown.
+    """
     if name not in METRICS:
         raise ConfigError(f"{name} is not a metric; choose one of {', '.join(METRICS)}")
-    scored = apply_policy(confusion, policy)
-    value = float(METRICS[name](scored.table))
+    value = float(METRICS[name](table))
     if np.isnan(value):
-        return Estimate(None, _why_undefined(name, scored, confusion.n))
+        return Estimate(None, _why_undefined(name, scored, items))
     return Estimate(value)
 
 

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from judgelab.metrics.intervals import Interval, check_level, critical, few_clusters
+from judgelab.metrics.intervals import (
+    Interval,
+    check_level,
+    critical,
+    few_clusters,
+    method_name,
+)
 
 DRAWS = 10_000
 MOST_UNDEFINED = 0.05
@@ -35,14 +41,16 @@ class Resamples:
         units: number of units of each kind, shape (U,).
         clusters: number of clusters, or None where the units are items.
         seed: as given, or None where the caller passed a generator.
+        weighted_items: number of items where the tables hold weights, else None.
     """
 
-    observed: NDArray[np.int64]
+    observed: NDArray[Any]
     tables: NDArray[np.float64]
-    left_out: NDArray[np.int64]
+    left_out: NDArray[Any]
     units: NDArray[np.int64]
     clusters: int | None
     seed: int | None
+    weighted_items: int | None = None
 
 
 def resample_items(
@@ -76,8 +84,36 @@ def resample_clusters(
     return _resample(kinds, counts, len(clusters), draws, rng)
 
 
+def resample_weighted(
+    units: ArrayLike,
+    items: int,
+    *,
+    clusters: int | None = None,
+    draws: int = DRAWS,
+    rng: int | np.random.Generator = 0,
+) -> Resamples:
+    """Resample items (or whole clusters) that carry sampling weights.
+
+    Args:
+        units: weights in each cell, one row an item or a cluster, shape (U, C).
+        items: number of items in them.
+        clusters: number of clusters, or None where each row is an item.
+        draws: number of resamples.
+        rng: seed or generator.
+
+    Raises:
+        ValueError: no items at all, or draws < 1.
+    """
+    tables = np.asarray(units, np.float64)
+    kinds, counts = np.unique(tables[tables.sum(axis=-1) > 0], axis=0, return_counts=True)
+    found = _resample(kinds, counts, clusters, draws, rng)
+    # What is left of a cell without its only unit is nothing, and not the rounding of a difference.
+    nothing = np.abs(found.left_out) <= _TIE * found.observed
+    return replace(found, left_out=np.where(nothing, 0.0, found.left_out), weighted_items=items)
+
+
 def _resample(
-    kinds: NDArray[np.int64],
+    kinds: NDArray[Any],
     counts: NDArray[np.int64],
     clusters: int | None,
     draws: int,
@@ -126,17 +162,17 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
     Raises:
         ValueError: a level outside (0, 1).
     """
-    clusters = resamples.clusters
+    clusters, items = resamples.clusters, resamples.weighted_items
     estimate = float(statistic(resamples.observed))
     values = statistic(resamples.tables)
     defined = values[~np.isnan(values)]
-    undefined = np.count_nonzero(np.isnan(values)) / len(values)
+    undefined = (len(values) - len(defined)) / len(values)
     interval = Interval(
         None,
         None,
-        "bca" if clusters is None else "bca_clustered",
+        method_name("bca", items is not None, clusters is not None),
         check_level(level),
-        int(resamples.observed.sum()),
+        int(resamples.observed.sum() if items is None else items),
         clusters=clusters,
         seed=resamples.seed,
         draws=len(values),

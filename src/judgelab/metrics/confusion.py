@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.policies import Policy, check_policy
+
+Number = TypeVar("Number", np.int64, np.float64)
 
 # Positions in the last axis of every array of tables; the first word of each pair is the expert's.
 TP, FN, FP, TN, ABSTAINED_FAIL, ABSTAINED_PASS = range(6)
@@ -114,19 +116,35 @@ def group_tables(
         ValueError: `groups` has not one entry an item, or see `Confusion.from_arrays`.
     """
     cells = item_cells(expert, judge)
-    if len(groups) != len(cells):
-        raise ValueError(f"groups must have one entry an item: {len(groups)} for {len(cells)}")
+    return count_tables(cells, group_codes(groups, len(cells)), len(CELLS))
+
+
+def group_codes(groups: Sequence[Hashable | None], items: int) -> NDArray[np.int64]:
+    """The group of each item as a number from 0 up, shape (n,); None is a group of its own.
+
+    Raises:
+        ValueError: `groups` has not one entry an item.
+    """
+    if len(groups) != items:
+        raise ValueError(f"groups must have one entry an item: {len(groups)} for {items}")
     rows: dict[Hashable, int] = {}
     codes = [
         rows.setdefault((None, item) if group is None else (group,), len(rows))
         for item, group in enumerate(groups)
     ]
-    positions = np.array(codes, dtype=np.int64) * len(CELLS) + cells
-    return np.bincount(positions, minlength=len(rows) * len(CELLS)).reshape(-1, len(CELLS))
+    return np.array(codes, dtype=np.int64)
 
 
-def recode(tables: NDArray[np.int64], policy: str) -> NDArray[np.int64]:
-    """Apply a policy for abstentions to tables of shape (..., 6).
+def count_tables(
+    cells: NDArray[np.int64], codes: NDArray[np.int64], width: int
+) -> NDArray[np.int64]:
+    """One table of `width` cells for each group, shape (G, width), of items' cells and groups."""
+    size = int(codes.max(initial=-1)) + 1
+    return np.bincount(codes * width + cells, minlength=size * width).reshape(-1, width)
+
+
+def recode(tables: NDArray[Number], policy: str) -> NDArray[Number]:
+    """Apply a policy for abstentions to tables of shape (..., 6), of counts or of weights.
 
     `error` leaves the abstentions where they are (wrong, but no prediction of either class),
     `as_fail` and `as_pass` count them as that verdict, `exclude` drops them.

@@ -20,12 +20,12 @@ class Interval:
     Attributes:
         lo: lower limit, in the units of the estimate.
         hi: upper limit.
-        method: clopper_pearson; wilson, bca or mover_wilson, with _clustered behind it where
-            items are clustered.
+        method: clopper_pearson; wilson, bca or mover_wilson, with _weighted behind it where items
+            carry sampling weights and _clustered where they are clustered.
         level: nominal coverage, e.g. .95.
         n: items that the estimate is made of (a proportion's denominator).
         reason: why there are no limits.
-        n_eff: independent items that clustered items are worth.
+        n_eff: independent, equally likely items that clustered or weighted items are worth.
         clusters: number of clusters among the `n` items.
         seed: of the bootstrap; None where the caller passed a generator.
         draws: number of resamples (B).
@@ -62,6 +62,11 @@ class Interval:
         }
         always = {key: getattr(self, key) for key in ("lo", "hi", "method", "level", "n")}
         return always | {key: value for key, value in extras.items() if value is not None}
+
+
+def method_name(name: str, weighted: bool, clustered: bool) -> str:
+    """e.g. wilson, wilson_clustered, bca_weighted, bca_weighted_clustered."""
+    return name + "_weighted" * weighted + "_clustered" * clustered
 
 
 def check_level(level: float) -> float:
@@ -174,6 +179,62 @@ def clustered_wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.9
         n_eff=n_eff,
         clusters=clusters,
         warnings=few_clusters(clusters),
+    )
+
+
+def weighted_wilson(
+    hits: ArrayLike,
+    sizes: ArrayLike,
+    units: ArrayLike,
+    *,
+    n: int,
+    kish: float,
+    clustered: bool = False,
+    level: float = 0.95,
+) -> Interval:
+    """Wilson of a weighted share p = sum(hits) / sum(sizes), at its effective number of items.
+
+    n_eff = p (1 - p) / Var(p), with the linearised variance of a ratio of weighted totals (CR1
+    where the units are clusters), at most Kish's (sum w)^2 / sum w^2: where the only mistakes lie
+    among light items, the variance does not show what the heavy ones may hide.
+
+    Sources: Kish 1965, Survey Sampling, 8.2; Woodruff 1971, Journal of the American Statistical
+    Association 66(334) (linearisation); Dean and Pagano 2015, Journal of Survey Statistics and
+    Methodology 3(4) (Wilson at n_eff).
+
+    Args:
+        hits: weight of the hits in each kind of unit, shape (K,).
+        sizes: weight of all its items, shape (K,).
+        units: number of units of each kind, shape (K,).
+        n: items with a weight among `sizes`.
+        kish: Kish's effective number of these items.
+        clustered: whether a unit is a cluster, and not an item.
+        level: nominal coverage.
+
+    Raises:
+        ValueError: a level outside (0, 1).
+    """
+    won, size, counts = (np.asarray(a, np.float64) for a in (hits, sizes, units))
+    won, size, counts = won[size > 0], size[size > 0], counts[size > 0]
+    groups = int(counts.sum()) if clustered else None
+    method = method_name("wilson", True, clustered)
+    check_level(level)
+    if n == 0 or groups == 1:
+        reason = "one_cluster" if n else "no_items"
+        return Interval(None, None, method, level, n, reason, clusters=groups)
+    total = float(counts @ size)
+    p = float(counts @ won) / total
+    n_eff = min(float(n), kish)
+    variance = float(counts @ (won - p * size) ** 2) / total**2
+    if groups is not None:
+        variance *= groups / (groups - 1)
+    if 0 < p < 1 and variance > 0:
+        n_eff = min(n_eff, p * (1 - p) / variance)
+    elif groups is not None:
+        n_eff = min(n_eff, total**2 / float(counts @ size**2))
+    lo, hi = _wilson_limits(p, n_eff, critical(level, groups))
+    return Interval(
+        lo, hi, method, level, n, n_eff=n_eff, clusters=groups, warnings=few_clusters(groups)
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from judgelab.metrics.agreement import METRICS, PROPORTIONS, Proportion, estimate
+from judgelab.metrics.agreement import METRICS, PROPORTIONS, Proportion, estimate_of
 from judgelab.metrics.bootstrap import (
     DRAWS,
     Resamples,
@@ -17,16 +17,26 @@ from judgelab.metrics.bootstrap import (
     resample_clusters,
     resample_items,
 )
-from judgelab.metrics.confusion import (
-    Confusion,
-    apply_policy,
-    group_tables,
-    recode,
+from judgelab.metrics.confusion import Confusion, apply_policy, group_tables, recode
+from judgelab.metrics.intervals import (
+    Interval,
+    check_level,
+    clustered_wilson,
+    method_name,
+    mover_mean,
+    wilson,
 )
-from judgelab.metrics.intervals import Interval, check_level, clustered_wilson, mover_mean, wilson
 from judgelab.metrics.policies import Policy, check_policy
+from judgelab.metrics.weighting import Weighted, weighted
+
+if TYPE_CHECKING:
+    from judgelab.metrics.repeats import Repeats
 
 FEW_ITEMS, FEW_OF_A_CLASS = 30, 10
+WIDE_ITEMS, WIDE_OF_A_CLASS = 100, 25
+
+
+_FAILING = Proportion(PROPORTIONS["recall_fail"].among, PROPORTIONS["agreement"].among)
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,17 @@ class Scorecard:
         policy: what an abstention counts as.
         metrics: one `Metric` for each name in `agreement.METRICS`, in that order.
         clusters: number of groups, or None where no two items share one.
+        weights: sampling weights, or None where all items stand for equally many. The confusion
+            stays one of items; the metrics and the prevalence are weighted.
+        repeats: how the judge agrees with itself, where items were judged more than once.
     """
 
     confusion: Confusion
     policy: Policy
     metrics: Mapping[str, Metric]
     clusters: int | None = None
+    weights: Weighted | None = None
+    repeats: Repeats | None = None
 
     @property
     def n(self) -> int:
@@ -71,7 +86,9 @@ class Scorecard:
 
     @property
     def prevalence_fail(self) -> float | None:
-        """Share of the items that the expert fails; None without items."""
+        """Share of the items that the expert fails, by weight if weighted; None without items."""
+        if self.weights is not None:
+            return float(_FAILING(self.weights.table))
         return self.confusion.fails / self.n if self.n else None
 
     @property
@@ -82,18 +99,20 @@ class Scorecard:
     @property
     def reliability(self) -> str | None:
         """e.g. "low (9 fails)" under 30 scored items or 10 of a class, else None."""
-        scored = apply_policy(self.confusion, self.policy)
-        few = [
-            _count(number, word, plural)
-            for number, word, plural in (
-                (scored.fails, "fail", "fails"),
-                (scored.passes, "pass", "passes"),
-            )
-            if number < FEW_OF_A_CLASS
-        ]
-        if not few and scored.n < FEW_ITEMS:
-            few = [_count(scored.n, "item", "items")]
+        few = self._fewer_than(FEW_ITEMS, FEW_OF_A_CLASS)
         return f"low ({', '.join(few)})" if few else None
+
+    @property
+    def caution(self) -> str | None:
+        """A softer word under 100 scored items or 25 of a class; None where reliability is low."""
+        few = self._fewer_than(WIDE_ITEMS, WIDE_OF_A_CLASS)
+        return f"wide intervals (only {', '.join(few)})" if few and not self.reliability else None
+
+    def _fewer_than(self, items: int, of_a_class: int) -> list[str]:
+        scored = apply_policy(self.confusion, self.policy)
+        counts = ((scored.fails, "fail", "fails"), (scored.passes, "pass", "passes"))
+        few = [_count(*count) for count in counts if count[0] < of_a_class]
+        return few or [_count(scored.n, "item", "items")] * (scored.n < items)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -103,16 +122,21 @@ class Scorecard:
 
     def to_json(self, name: str) -> dict[str, Any]:
         """The object that `judgelab score --json` prints for the judge `name`. Holds no NaN."""
-        excluded = {} if self.n_excluded is None else {"n_excluded": self.n_excluded}
+        extras = {
+            "n_excluded": self.n_excluded,
+            "weights": self.weights and self.weights.to_json(),
+            "repeats": self.repeats and self.repeats.to_json(),
+        }
         return {
             "judge": name,
             "n": self.n,
             "coverage": self.coverage,
-            **excluded,
+            **{key: value for key, value in extras.items() if value is not None},
             "positive": "fail",
             "policy": self.policy,
             "prevalence_fail": self.prevalence_fail,
             "reliability": self.reliability,
+            "caution": self.caution,
             "confusion": asdict(self.confusion),
             "metrics": {key: metric.to_json() for key, metric in self.metrics.items()},
         }
@@ -123,6 +147,7 @@ def scorecard(
     judge: ArrayLike,
     *,
     groups: Sequence[Hashable | None] | None = None,
+    weights: ArrayLike | None = None,
     policy: str = "error",
     level: float = 0.95,
     seed: int = 0,
@@ -132,12 +157,16 @@ def scorecard(
 
     Proportions have a Wilson interval (precision: given the number of verdicts of that class),
     everything else a BCa bootstrap; balanced accuracy takes MOVER on the two Wilson intervals
-    where a recall is 0 or 1. Where items share a group, all intervals are clustered by it.
+    where a recall is 0 or 1. Where items share a group, all intervals are clustered by it. Where
+    items carry weights, the estimates are weighted, Wilson stands at the effective number of items
+    and the bootstrap resamples items with their weights.
 
     Args:
         expert: bool, shape (n,); True = fail.
         judge: integers, shape (n,); 1 = fail, 0 = pass, -1 = abstained.
         groups: one hashable value an item, e.g. the conversation; None = a group of its own.
+        weights: one positive number an item, the inverse of the probability with which it came
+            into the sample, shape (n,); equal weights are no weights.
         policy: what an abstention counts as: error, as_fail, as_pass or exclude.
         level: nominal coverage of the intervals.
         seed: of the bootstrap; the same arrays and seed give the same numbers in any row order.
@@ -145,8 +174,8 @@ def scorecard(
 
     Raises:
         ConfigError: an unknown policy.
-        ValueError: arrays that are not aligned or hold other values, a level outside (0, 1), or
-            draws < 1.
+        ValueError: arrays that are not aligned or hold other values, weights that are not positive,
+            a level outside (0, 1), or draws < 1.
 
     Example:
         >>> card = scorecard([True, True, False], [1, -1, 0])
@@ -159,43 +188,64 @@ def scorecard(
     tables = None if groups is None else group_tables(expert, judge, groups)
     if tables is not None and len(tables) == confusion.n:
         tables = None
-    scored = apply_policy(confusion, policy)
-    clusters = None if tables is None else recode(tables, policy)
-    resamples = _resamples(scored, clusters, draws, seed)
-    few_of_a_class = min(scored.fails, scored.passes) < FEW_OF_A_CLASS
+    given = None if weights is None else weighted(expert, judge, weights, groups)
+    sample = _Sample(
+        apply_policy(confusion, policy),
+        None if tables is None else recode(tables, policy),
+        None if given is None else given.under(policy),
+    )
+    resamples = sample.resamples(draws, seed)
+    few_of_a_class = min(sample.scored.fails, sample.scored.passes) < FEW_OF_A_CLASS
 
     metrics: dict[str, Metric] = {}
     for name in METRICS:
-        point = estimate(name, confusion, policy)
+        point = estimate_of(name, sample.table, sample.scored, confusion.n)
         if name in PROPORTIONS:
-            interval = _proportion_interval(PROPORTIONS[name], scored, clusters, level)
+            interval = sample.interval(PROPORTIONS[name], level)
         elif name == "balanced_accuracy" and _recall_at_end(metrics):
-            interval = _balanced_accuracy_interval(metrics, clusters)
+            interval = _balanced_accuracy_interval(metrics, sample)
+        elif resamples is None:
+            interval = Interval(None, None, sample.method("bca"), level, 0, "no_items")
         else:
-            interval = _bootstrap_interval(name, resamples, clusters is not None, level)
+            interval = bootstrap_interval(resamples, METRICS[name], level)
         if name not in PROPORTIONS and interval.lo is not None and few_of_a_class:
             interval = replace(interval, warnings=(*interval.warnings, "low_information"))
         metrics[name] = Metric(point.value, interval, point.reason)
-    return Scorecard(confusion, policy, metrics, None if tables is None else len(tables))
+    groups_seen = None if tables is None else len(tables)
+    return Scorecard(confusion, policy, metrics, groups_seen, given)
 
 
-def _resamples(
-    scored: Confusion, clusters: NDArray[np.int64] | None, draws: int, seed: int
-) -> Resamples | None:
-    if scored.n == 0:
-        return None
-    if clusters is None:
-        return resample_items(scored.table, draws=draws, rng=seed)
-    return resample_clusters(clusters, draws=draws, rng=seed)
+@dataclass(frozen=True)
+class _Sample:
+    """The items under a policy: their counts, those of each cluster, their weights, if any."""
 
+    scored: Confusion
+    clusters: NDArray[np.int64] | None
+    weights: Weighted | None
 
-def _proportion_interval(
-    proportion: Proportion, scored: Confusion, clusters: NDArray[np.int64] | None, level: float
-) -> Interval:
-    if clusters is not None:
-        return clustered_wilson(*proportion.counts(clusters), level)
-    hits, among = proportion.counts(scored.table)
-    return wilson(int(hits), int(among), level)
+    @property
+    def table(self) -> NDArray[Any]:
+        return self.scored.table if self.weights is None else self.weights.table
+
+    def method(self, name: str) -> str:
+        return method_name(name, self.weights is not None, self.clusters is not None)
+
+    def interval(self, proportion: Proportion, level: float) -> Interval:
+        if self.weights is not None:
+            return self.weights.interval(proportion, level)
+        if self.clusters is not None:
+            return clustered_wilson(*proportion.counts(self.clusters), level)
+        hits, among = proportion.counts(self.scored.table)
+        return wilson(int(hits), int(among), level)
+
+    def resamples(self, draws: int, seed: int) -> Resamples | None:
+        if self.scored.n == 0:
+            return None
+        if self.weights is not None:
+            return self.weights.resamples(draws, seed)
+        if self.clusters is None:
+            return resample_items(self.scored.table, draws=draws, rng=seed)
+        return resample_clusters(self.clusters, draws=draws, rng=seed)
 
 
 def _recall_at_end(metrics: Mapping[str, Metric]) -> bool:
@@ -204,26 +254,38 @@ def _recall_at_end(metrics: Mapping[str, Metric]) -> bool:
     return None not in recalls and (0.0 in recalls or 1.0 in recalls)
 
 
-def _balanced_accuracy_interval(
-    metrics: Mapping[str, Metric], clusters: NDArray[np.int64] | None
-) -> Interval:
+def _balanced_accuracy_interval(metrics: Mapping[str, Metric], sample: _Sample) -> Interval:
     fail, passed = metrics["recall_fail"], metrics["recall_pass"]
     values = (fail.value or 0.0, passed.value or 0.0)
-    interval = mover_mean(values, (fail.interval, passed.interval))
-    if clusters is None:
+    interval = replace(
+        mover_mean(values, (fail.interval, passed.interval)), method=sample.method("mover_wilson")
+    )
+    if sample.clusters is None:
         return interval
-    groups = int(np.count_nonzero(clusters.sum(axis=-1)))
-    return replace(interval, method="mover_wilson_clustered", clusters=groups)
-
-
-def _bootstrap_interval(
-    name: str, resamples: Resamples | None, clustered: bool, level: float
-) -> Interval:
-    if resamples is None:
-        method = "bca_clustered" if clustered else "bca"
-        return Interval(None, None, method, level, 0, "no_items")
-    return bootstrap_interval(resamples, METRICS[name], level)
+    return replace(interval, clusters=int(np.count_nonzero(sample.clusters.sum(axis=-1))))
 
 
 def _count(number: int, word: str, plural: str) -> str:
     return f"{number} {word if number == 1 else plural}"
+
+
+def baselines(card: Scorecard) -> dict[str, dict[str, float]]:
+    """What judges that never look would score on the same labels: always_pass and always_fail.
+
+    Values of the metrics that are defined for them, without intervals; by weight if weighted.
+    """
+    table = card.confusion.table if card.weights is None else card.weights.table
+    fails = float(table[list(_FAILING.hits)].sum())
+    passes = float(table.sum()) - fails
+    tables = {
+        "always_pass": [0, fails, 0, passes, 0, 0],
+        "always_fail": [fails, 0, passes, 0, 0, 0],
+    }
+    return {
+        judge: {
+            name: float(value)
+            for name, metric in METRICS.items()
+            if not np.isnan(value := metric(np.array(cells)))
+        }
+        for judge, cells in tables.items()
+    }

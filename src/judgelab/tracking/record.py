@@ -14,6 +14,7 @@ from judgelab.calls.accounts import Accounts
 from judgelab.types import sha256
 
 if TYPE_CHECKING:
+    from judgelab.data.looks import Look
     from judgelab.runner import Bench
     from judgelab.variants import Variant
 
@@ -24,7 +25,7 @@ def record(
     bench: Bench, variant: Variant, texts: Mapping[str, str], accounts: Accounts
 ) -> dict[str, Any]:
     """record.json of a run."""
-    look = {"look": bench.look.number, "looks": bench.look.budget} if bench.look else {}
+    look = _look(bench.look) if bench.look else {}
     return {
         "name": variant.name,
         "variant": variant.id,
@@ -49,6 +50,11 @@ def record(
         "complete": accounts.complete,
         "incomplete_because": accounts.detail or None,
     }
+
+
+def _look(look: Look) -> dict[str, Any]:
+    raised = {"looks_raised": look.raised} if look.raised else {}
+    return {"look": look.number, "looks": look.budget, **raised}
 
 
 @cache

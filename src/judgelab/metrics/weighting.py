@@ -1,0 +1,118 @@
+"""Items that stand for unequally many others: their sampling weights, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from judgelab.metrics.agreement import Proportion
+from judgelab.metrics.bootstrap import Resamples, resample_weighted
+from judgelab.metrics.confusion import CELLS, Confusion, group_codes, item_cells, recode
+from judgelab.metrics.intervals import Interval, weighted_wilson
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """The weights of items by cell, each item or each cluster one unit.
+
+    A weight is the inverse of the probability with which the item came into the sample (Horvitz
+    and Thompson 1952, Journal of the American Statistical Association 47(260)); only the ratios
+    count.
+
+    Attributes:
+        units: weights of each unit, shape (U, 6), before the policy for abstentions.
+        squares: sum of the squared weights in each cell, shape (6,).
+        counts: number of items in each cell, shape (6,).
+        clusters: number of clusters, or None where each unit is an item.
+        least: the smallest weight; `most` the largest.
+    """
+
+    units: Floats
+    squares: Floats
+    counts: NDArray[np.int64]
+    clusters: int | None
+    least: float
+    most: float
+
+    @property
+    def table(self) -> Floats:
+        """Weights in each cell, shape (6,)."""
+        kinds, counts = np.unique(self.units, axis=0, return_counts=True)
+        return np.asarray(counts @ kinds, np.float64)
+
+    @property
+    def n_eff(self) -> float:
+        """Kish's effective number of all items: (sum w)^2 / sum w^2."""
+        return float(self.table.sum() ** 2 / self.squares.sum())
+
+    def under(self, policy: str) -> Weighted:
+        """The same under a policy for abstentions; see `confusion.recode`."""
+        units = recode(self.units, policy)
+        squares, counts = recode(self.squares, policy), recode(self.counts, policy)
+        kept = units[units.sum(axis=1) > 0]
+        groups = None if self.clusters is None else len(kept)
+        return Weighted(kept, squares, counts, groups, self.least, self.most)
+
+    def interval(self, proportion: Proportion, level: float) -> Interval:
+        """Wilson at the effective items of the proportion's denominator."""
+        kinds, counts = np.unique(self.units, axis=0, return_counts=True)
+        among = list(proportion.among)
+        n, squares = int(self.counts[among].sum()), float(self.squares[among].sum())
+        hits, sizes = proportion.counts(kinds)
+        kish = float(counts @ sizes) ** 2 / squares if squares else 0.0
+        return weighted_wilson(
+            hits, sizes, counts, n=n, kish=kish, clustered=self.clusters is not None, level=level
+        )
+
+    def resamples(self, draws: int, seed: int) -> Resamples:
+        """Resampled tables of weights."""
+        items = int(self.counts.sum())
+        return resample_weighted(self.units, items, clusters=self.clusters, draws=draws, rng=seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """n_eff (Kish), min and max, as multiples of the mean weight."""
+        mean = float(self.table.sum() / self.counts.sum())
+        return {"n_eff": self.n_eff, "min": self.least / mean, "max": self.most / mean}
+
+
+def weighted(
+    expert: ArrayLike,
+    judge: ArrayLike,
+    weights: ArrayLike,
+    groups: Sequence[Hashable | None] | None = None,
+) -> Weighted | None:
+    """Weights by cell and unit; None where all are equal, as equal weights say nothing.
+
+    Summed in an order that the items' own does not change.
+
+    Raises:
+        ValueError: not one positive, finite weight an item; or see `Confusion.from_arrays`.
+    """
+    cells, given = item_cells(expert, judge), np.asarray(weights, np.float64)
+    if given.shape != cells.shape or not (np.isfinite(given) & (given > 0)).all():
+        raise ValueError(
+            f"weights must be positive and finite, one an item; got shape {given.shape} for "
+            f"{len(cells)} items"
+        )
+    if not given.size or given.min() == given.max():
+        return None
+    codes = np.arange(len(cells)) if groups is None else group_codes(groups, len(cells))
+    clusters = int(codes.max()) + 1
+    order = np.lexsort((given, cells))
+    cells, given, codes = cells[order], given[order], codes[order]
+    units = np.bincount(codes * len(CELLS) + cells, given, clusters * len(CELLS))
+    squares = np.bincount(cells, given**2, len(CELLS))
+    return Weighted(
+        units=units.astype(np.float64).reshape(-1, len(CELLS)),
+        squares=squares.astype(np.float64),
+        counts=Confusion.from_arrays(expert, judge).table,
+        clusters=None if clusters == len(cells) else clusters,
+        least=float(given.min()),
+        most=float(given.max()),
+    )

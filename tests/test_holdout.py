@@ -1,0 +1,60 @@
+"""`judgelab holdout`: the looks at test, their number, and what raising it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labs import Lab, read_json, read_lines
+
+SWEEP = ("-m", "demos=none,random", "demos.k=2,4", "split.looks=1")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    lab = Lab(tmp_path)
+    lab.run(*SWEEP)
+    return lab
+
+
+def level(folder: Path) -> float:
+    return float(read_json(folder / "scores.json")["metrics"]["agreement"]["level"])
+
+
+def test_a_raise_with_its_reason_reprints_earlier_looks_at_the_new_level(lab: Lab) -> None:
+    first, second = (lab.folder_of(name).name for name in ("random k=2", "random k=4"))
+    assert lab("holdout", first).code == 0
+    (looked,) = (path for path in lab.runs if path.name.endswith("-test"))
+    assert level(looked) == pytest.approx(0.95)
+
+    refused = lab("holdout", second)
+    assert refused.code == 1
+    assert "--looks 2 --reason" in refused.message
+    assert lab("holdout", second, "--looks", "2").code == 2, "a reason is needed"
+
+    done = lab("holdout", second, "--looks", "2", "--reason", "the rubric named [wrong] fields")
+    assert done.code == 0, done.err
+    banner = "raised from 1 to 2: the rubric named [wrong] fields"
+    assert f"look 2 of 2 on this test split ({banner}); intervals at 97.5%" in done.err
+    assert f"look 1 of 2 on this test split ({banner}), random k=2: agreement" in done.err
+    assert level(looked) == pytest.approx(0.975)
+    assert read_json(looked / "record.json")["looks_raised"] == banner
+    assert lab("rerun", looked.name).code == 0, "the record and the scores moved together"
+
+
+def test_a_later_config_does_not_move_the_declared_looks(lab: Lab) -> None:
+    assert lab("holdout", lab.folder_of("random k=2").name).code == 0
+    lab.run("demos=random", "demos.k=8", "split.looks=9")
+    done = lab("holdout", "latest")
+    assert done.code == 1
+    assert "the 1 looks at this test split are used up" in done.message
+    again = lab("holdout", "latest", "--looks", "1", "--reason", "x")
+    assert again.code == 2
+    assert "can only be raised, from 2" in again.message
+
+
+def test_a_look_names_the_run_that_holds_what_was_seen(lab: Lab) -> None:
+    assert lab("holdout", lab.folder_of("random k=2").name).code == 0
+    (entry,) = read_lines(lab.folder / "splits" / "sample.looks.jsonl")
+    assert (lab.folder / "runs" / entry["run"] / "scores.json").is_file()

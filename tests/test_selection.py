@@ -1,0 +1,150 @@
+"""The choice of a sweep: floors, ties, baselines, the set, what is cheaper, what is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from judgelab.errors import ConfigError
+from judgelab.metrics.scorecard import scorecard
+from judgelab.selection import Candidate, Rules, Selection
+
+N = 120
+EXPERT = np.arange(N) % 3 == 0  # 40 fails
+DRAWS = 500
+
+
+def codes(wrong: Sequence[int] = (), abstained: Sequence[int] = ()) -> NDArray[np.int64]:
+    """Verdicts that are right but for these places."""
+    found = EXPERT.astype(np.int64)
+    found[list(wrong)] = 1 - found[list(wrong)]
+    found[list(abstained)] = -1
+    return found
+
+
+def candidate(
+    name: str, said: NDArray[np.int64], *, cost: float = 0.0, baseline: bool = False
+) -> Candidate:
+    card = scorecard(EXPERT, said, draws=DRAWS).to_json(name)
+    return Candidate(f"id-{name}", name, card, said, cost, baseline)
+
+
+ALWAYS_PASS = candidate("always pass", np.zeros(N, np.int64), baseline=True)
+ALWAYS_FAIL = candidate("always fail", np.ones(N, np.int64), baseline=True)
+GOOD = candidate("good", codes(range(6)))  # 2 missed fails, 4 false alarms
+FAIR = candidate("fair", codes(range(30)))
+POOR = candidate("poor", codes(range(55)))
+BLIND = candidate("blind", np.where(np.arange(N) % 9 == 0, 1, 0))  # a third of the fails
+
+
+def chosen(*candidates: Candidate, **more: Any) -> dict[str, Any]:
+    more = {"draws": DRAWS} | more
+    rules = more.pop("rules", Rules())
+    return Selection(rules, candidates, EXPERT, **more).to_json()
+
+
+def test_the_best_that_meets_the_floors_is_chosen() -> None:
+    found = chosen(FAIR, GOOD, POOR, ALWAYS_PASS)
+    assert found["chosen"] == found["reference"] == "id-good"
+    assert found["best_set"] == ["id-good"]
+    assert found["text"][0].startswith("good is chosen: the highest kappa of the 2 (of 3) with")
+    assert "recall of fail >= .50" in found["text"][0]
+    assert "good alone is left as the best of 3 on 120 items." in found["text"]
+
+
+def test_a_variant_below_a_floor_is_not_chosen_however_good_its_metric() -> None:
+    careful = candidate("careful", np.where(EXPERT & (np.arange(N) % 9 != 0), 1, 0))
+    rules = Rules(floors={"recall_fail": 0.9})
+    found = chosen(careful, FAIR, rules=rules)
+    assert found["chosen"] is None
+    assert found["below_floors"]["id-careful"] == ["recall of fail .65 under .90"]
+    assert found["reference"] == "id-careful"
+    assert found["text"][0].startswith(
+        "No winner: no variant with recall of fail >= .90. The highest kappa is of careful"
+    )
+
+
+def test_a_baseline_never_wins() -> None:
+    found = chosen(BLIND, ALWAYS_FAIL, candidate("oracle", codes(), baseline=True))
+    assert found["chosen"] is None
+    assert found["best_set"] == ["id-blind"]
+    assert any("The baseline oracle is as good: kappa 1" in text for text in found["text"])
+
+
+def test_an_undefined_metric_is_last_and_below_every_floor() -> None:
+    silent = candidate("silent", np.full(N, -1))
+    rules = Rules(metric="precision_fail", floors={})
+    found = chosen(silent, POOR, rules=rules)
+    assert found["chosen"] == "id-poor"
+    assert found["below_floors"] == {"id-silent": ["precision of fail is undefined"]}
+    alone = chosen(silent, rules=rules)
+    assert (alone["chosen"], alone["reference"]) == (None, None)
+    assert "precision of fail is undefined for every variant" in alone["text"][0]
+
+
+def test_where_the_metric_ties_the_cheaper_is_chosen() -> None:
+    dear, cheap = candidate("a", codes(range(6)), cost=2.0), candidate("b", codes(range(6)), cost=1)
+    assert chosen(dear, cheap)["chosen"] == "id-b"
+
+
+def test_what_cannot_be_told_apart_is_said_with_what_the_items_could_show() -> None:
+    other = candidate("other", codes(range(3, 10)))
+    found = chosen(GOOD, other, POOR)
+    assert found["best_set"] == ["id-good", "id-other"]
+    assert "good and other cannot be told apart on 120 items." in found["text"]
+    assert any("could show a difference in agreement from" in text for text in found["text"])
+    assert found["detectable"] > 0
+
+
+def test_a_cheaper_one_is_offered_only_where_it_is_shown_to_be_no_worse() -> None:
+    dear = candidate("dear", codes([0, 5, 50]), cost=2.0)
+    same = candidate("same", codes([0, 5, 50, 53]), cost=0.5)
+    worse = candidate("worse", codes(range(25)), cost=0.1)
+    offered = chosen(dear, same, worse, rules=Rules(margin=0.2))["cheaper"]
+    assert offered["run"] == "id-same"
+    assert offered["saves_usd"] == pytest.approx(1.5)
+    assert chosen(dear, same, worse, rules=Rules(margin=0.001))["cheaper"] is None
+    assert chosen(dear, worse, rules=Rules(margin=0.2))["cheaper"] is None
+
+
+def test_pairs_pay_for_all_that_was_tried() -> None:
+    few = chosen(GOOD, FAIR, POOR)
+    many = chosen(GOOD, FAIR, POOR, tried=40)
+    assert (few["family"], many["family"]) == (3, 43)
+    assert [pair["a"] for pair in few["pairs"]] == ["id-fair", "id-poor"]
+    assert all(pair["b"] == "id-good" for pair in few["pairs"])
+    for before, after in zip(few["pairs"], many["pairs"], strict=True):
+        assert before["p"] == after["p"] <= before["holm"] <= after["holm"]
+
+
+def test_the_optimism_of_the_best_of_many_is_said_and_of_one_is_not() -> None:
+    assert chosen(GOOD)["optimism"] is None
+    found = chosen(GOOD, FAIR)
+    assert found["optimism"]["variants"] == 2
+    assert any("optimistic" in text for text in found["text"])
+
+
+def test_the_order_of_the_variants_changes_nothing() -> None:
+    forth, back = chosen(GOOD, FAIR, POOR), chosen(POOR, FAIR, GOOD)
+    assert {k: v for k, v in forth.items() if k != "pairs"} == {
+        k: v for k, v in back.items() if k != "pairs"
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"metric": "accuracy"}, "search.metric: accuracy is no metric"),
+        ({"metric": "gwet_ac1"}, "never chooses"),
+        ({"floors": {"recall": 0.5}}, "search.floors.recall: recall is no metric"),
+        ({"floors": {"kappa": 7}}, "search.floors.kappa=7"),
+        ({"margin": 0}, "search.margin=0"),
+    ],
+)
+def test_rules_that_are_none(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace(".", r"\.")):
+        Rules(**wrong)
