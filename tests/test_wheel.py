@@ -72,6 +72,7 @@ def test_the_wheel_holds_what_a_lab_needs_and_nothing_else(wheel):
         assert shipped
         assert shipped == {name for name in names if name.startswith(f"judgelab/{folder}/")}
     assert "judgelab/data/sample/interactions.jsonl" in names
+    assert "judgelab/tracking/report.html.j2" in names
     assert "judgelab/py.typed" in names
     tops = {name.split("/")[0] for name in names}
     assert len(tops) == 2, tops

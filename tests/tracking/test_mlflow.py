@@ -4,17 +4,19 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import run_folders as made
+import sweep_folders
 
 from judgelab.errors import ConfigError
-from judgelab.tracking import pages, store
+from judgelab.tracking import pages, report, store
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.mlflow import MLflowTracking, Projection, TrackingError
+from judgelab.tracking.sweeps import Sweep
 
 TOP = {"agreement", "precision", "recall", "recall_pass", "kappa", "coverage", "cost_usd"}
 
@@ -27,6 +29,19 @@ class Lab:
 
     def project(self, **options: Any) -> Projection:
         return MLflowTracking(**options).project(self.runs, made.DATASET, self.sweep)
+
+    @property
+    def known(self) -> Sweep:
+        found = Sweep.of(self.sweep)
+        assert found is not None
+        return found
+
+    def select(self, **more: Any) -> None:
+        """Write a choice into sweep.json: the first run, and whatever is given."""
+        about = json.loads((self.sweep.path / "sweep.json").read_text())
+        values = [run.scores["metrics"]["kappa"]["value"] for run in self.runs]
+        choice = sweep_folders.chosen(self.runs, values) | {"below_floors": {}} | more
+        self.sweep.write_json("sweep.json", about | {"selection": choice})
 
     @property
     def client(self) -> Any:
@@ -178,14 +193,16 @@ def test_the_parent_has_the_best_variants_metrics_and_the_leaderboard(
     assert note.index("[nearest k=4](") < note.index("[nearest k=2](") < note.index("always pass")
     assert projection.runs[there.runs[1].id] in note
     files = artifacts(there.client, parent)
-    assert {"sweep.json", "leaderboard.csv", "leaderboard.png", "leaderboard.svg"} == files
+    pictures = {f"{name}.{kind}" for name in ("leaderboard", "cost") for kind in ("png", "svg")}
+    assert files == {"sweep.json", "leaderboard.csv"} | pictures
 
 
 def test_the_leaderboard_as_csv_has_a_row_a_run(shown: tuple[Lab, Projection]) -> None:
-    rows = list(csv.DictReader(pages.leaderboard_csv(shown[0].runs).splitlines()))
+    rows = list(csv.DictReader(pages.leaderboard_csv(shown[0].known).splitlines()))
     assert [row["variant"] for row in rows] == ["nearest k=4", "nearest k=2", "always pass"]
     assert rows[0]["recall_fail"] == "0.75"
     assert rows[2]["precision_fail"] == ""
+    assert [row["standing"] for row in rows] == ["variant", "variant", "baseline"]
 
 
 def test_the_best_is_listed_first_where_the_ui_lists_the_latest_first(
@@ -410,15 +427,80 @@ def test_a_moved_lab_says_so_before_it_writes_into_the_old_one(
 
 def test_a_long_leaderboard_is_cut_to_what_a_tag_holds(shown: tuple[Lab, Projection]) -> None:
     there, _ = shown
-    about = json.loads((there.sweep.path / "sweep.json").read_text())
+    sweep = there.known
     links = {folder.id: "#/somewhere" for folder in there.runs}
-    note = pages.sweep_note(about, there.runs * 40, links)
+    note = pages.sweep_note(replace(sweep, ranked=there.runs * 40), links)
     assert len(note) <= 5000
     assert "more" in note
     assert note.count("\n| ") < 120
-    assert about["command"] in note
-    whole = pages.leaderboard(there.runs, links, room=5000)
+    assert sweep.about["command"] in note
+    whole = pages.leaderboard(sweep, links, room=5000)
     assert len(whole.splitlines()) == 5
+
+
+def test_the_parent_is_of_the_run_that_was_chosen(own: Lab) -> None:
+    poor = own.runs[1]
+    own.select(chosen=poor.id, best_set=[own.runs[0].id, poor.id], text=["The reason | is this."])
+    found = own.project()
+    parent = own.client.get_run(found.runs[own.sweep.id])
+    assert parent.data.tags["best"] == "nearest k=2"
+    assert parent.data.metrics["kappa"] == poor.scores["metrics"]["kappa"]["value"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("The reason \\| is this. Positive class: fail.")
+    assert "[nearest k=4](" in note
+    rows = {line.split("](")[0].strip("| [*"): line for line in note.splitlines() if "](" in line}
+    assert "**●**" in rows["nearest k=4"]
+    assert "**◆**" in rows["nearest k=2"]
+    assert "◆" not in rows["always pass"]
+    assert "**◆**: chosen; **●**: cannot be told apart from the best." in note
+    assert f"judgelab holdout {poor.id[:8]}" in note
+
+
+def test_where_none_is_chosen_there_is_no_best(own: Lab) -> None:
+    own.project()
+    below = {own.runs[0].id: ["recall of fail .31 under .50"]}
+    own.select(chosen=None, below_floors=below, best_set=[], text=["No winner: none meets them."])
+    found = own.project()
+    tags = own.client.get_run(found.runs[own.sweep.id]).data.tags
+    assert "best" not in tags
+    note = tags["mlflow.note.content"]
+    assert note.startswith("No winner: none meets them.")
+    assert "**✗**: below a floor." in note
+    assert "holdout" not in note
+
+
+def test_the_ceiling_is_a_row_below_the_judges(own: Lab) -> None:
+    for run in own.runs:
+        run.write_json("record.json", run.record | {"ceiling": sweep_folders.CEILING})
+    row = pages.leaderboard(own.known, {}, room=5000).splitlines()[-1]
+    assert row.startswith(
+        "| *people among themselves* (ceiling) | .78 [.58, .93] | .90 [.78, .96] |"
+    )
+    unknown = {"source": None, "who": [], "n": 0, "metrics": {}, "reason": "no second labels"}
+    for run in own.runs:
+        run.write_json("record.json", run.record | {"ceiling": unknown})
+    row = pages.leaderboard(own.known, {}, room=5000).splitlines()[-1]
+    assert "no second labels" in row
+    heads = pages.leaderboard(own.known, {}, room=5000).splitlines()[0]
+    assert row.count("|") == heads.count("|")
+
+
+@pytest.mark.parametrize(
+    ("texts", "tests", "there"),
+    [(True, False, True), (False, False, False), ("auto", True, False), (True, True, True)],
+)
+def test_the_report_goes_where_its_texts_may(
+    own: Lab, texts: bool | str, tests: bool, there: bool
+) -> None:
+    """With texts of test items in it, as everywhere only where tracking.texts=true says so."""
+    own.select()
+    made.run(own.path / "runs", "nearest k=4", part_name="test", sweep="5eeb5eeb", look=1, looks=3)
+    report.write(own.sweep, own.runs, made.DATASET, test_texts=tests)
+    found = own.project(texts=texts)
+    files = artifacts(own.client, own.client.get_run(found.runs[own.sweep.id]))
+    assert ("report.html" in files) == there
+    pictures = {f"{name}.{kind}" for name in ("leaderboard", "cost") for kind in ("png", "svg")}
+    assert pictures <= files
 
 
 def test_a_text_cannot_leave_its_code_block() -> None:

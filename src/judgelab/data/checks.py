@@ -128,6 +128,11 @@ def fixes(dataset: Dataset) -> list[Fix]:
     return sorted(made, key=lambda fix: worst.index(fix.problems[0]))
 
 
+def reads_like_instructions(interaction: Interaction) -> bool:
+    """Whether a text of it reads like instructions to a judge."""
+    return bool(_PAYLOAD.search(f"{interaction.input}\n{interaction.output}"))
+
+
 def _labels(dataset: Dataset) -> list[Finding]:
     counts = Counter(example.label for example in dataset.examples)
     unlabelled = len(dataset.interactions) - len(dataset.examples)
@@ -197,7 +202,7 @@ def _critiques(examples: Sequence[Example]) -> list[Finding]:
 
 
 def _payloads(dataset: Dataset) -> list[Finding]:
-    ids = (one.id for one in dataset.interactions if _PAYLOAD.search(f"{one.input}\n{one.output}"))
+    ids = (one.id for one in dataset.interactions if reads_like_instructions(one))
     return _finding("note", "text that reads like instructions to a judge", ids)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from judgelab.data.schema import Dataset
@@ -18,7 +18,9 @@ from judgelab.errors import ConfigError, IncompleteError
 from judgelab.models.secrets import blot, known
 from judgelab.tracking import facts, pages, pictures
 from judgelab.tracking.folder import RunFolder
+from judgelab.tracking.report import REPORT, shows_test
 from judgelab.tracking.store import Store, locate, prepare, shown
+from judgelab.tracking.sweeps import Sweep
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -104,44 +106,7 @@ class MLflowTracking:
                     file=sys.stderr,
                 )
             work = _Projecting(store, dataset, texts=texts, tests=self.texts is True)
-            return work.project(runs, _Sweep.of(sweep))
-
-
-@dataclass(frozen=True)
-class _Sweep:
-    """A sweep's folder, its sweep.json, and the folders of its runs, best first."""
-
-    folder: RunFolder
-    about: Mapping[str, Any]
-    ranked: Sequence[RunFolder]
-
-    @classmethod
-    def of(cls, folder: RunFolder | None) -> _Sweep | None:
-        """None where there is no sweep, or none of its runs is there any more."""
-        if folder is None or not (folder.path / "sweep.json").is_file():
-            return None
-        about = json.loads((folder.path / "sweep.json").read_text("utf-8"))
-        near = (RunFolder(folder.path.parent / id_) for id_ in about["runs"])
-        ranked = [run for run in near if run.exists]
-        return cls(folder, about, ranked) if ranked else None
-
-    @property
-    def name(self) -> str:
-        judges = sum(not folder.record["baseline"] for folder in self.ranked)
-        plural = "" if judges == 1 else "s"
-        cv = self.about["split"]["mode"] == "cv"
-        part = "cross-validated" if cv else self.ranked[0].record["part"]
-        return f"sweep of {judges} variant{plural} on {self.about['dataset']['name']} ({part})"
-
-    @property
-    def times(self) -> tuple[int, int]:
-        """When the first and the last run were done, in milliseconds since 1970."""
-        times = [facts.at(folder.record) for folder in self.ranked]
-        return min(times), max(times)
-
-    @property
-    def done(self) -> bool:
-        return not self.about["failed"] and all(folder.complete for folder in self.ranked)
+            return work.project(runs, Sweep.of(sweep))
 
 
 @dataclass(frozen=True)
@@ -153,7 +118,7 @@ class _Projecting:
     texts: bool
     tests: bool
 
-    def project(self, runs: Sequence[RunFolder], sweep: _Sweep | None) -> Projection:
+    def project(self, runs: Sequence[RunFolder], sweep: Sweep | None) -> Projection:
         parent = None if sweep is None else self._parent(sweep)
         found = {sweep.folder.id: parent.info.run_id} if sweep and parent else {}
         for place, folder in enumerate(runs):
@@ -167,7 +132,7 @@ class _Projecting:
         url = self.store.url(first) if first else None
         return Projection(self.store.shown_uri, self.store.experiment_id, found, url)
 
-    def _parent(self, sweep: _Sweep) -> Run:
+    def _parent(self, sweep: Sweep) -> Run:
         """The sweep's run; it is there before its children."""
         run = self.store.run(
             "judgelab.sweep", sweep.about["sweep"], name=sweep.name, at=sweep.times[0]
@@ -215,10 +180,10 @@ class _Projecting:
             if self.texts or path.name in allowed:
                 yield path
 
-    def _sweep(self, sweep: _Sweep, run: Run) -> None:
-        best = pages.best_of(sweep.ranked)
+    def _sweep(self, sweep: Sweep, run: Run) -> None:
+        best = sweep.best
         record = (best or sweep.ranked[0]).record
-        note = pages.sweep_note(sweep.about, sweep.ranked, self._links(sweep.ranked))
+        note = pages.sweep_note(sweep, self._links(sweep.ranked))
         tags = {"positive_class": "fail", "mlflow.note.content": note, **facts.source(record)}
         if best is not None:
             tags["best"] = record["name"]
@@ -227,10 +192,16 @@ class _Projecting:
         self.store.log(run, metrics=metrics, params={"split": record["part"]}, tags=tags, at=at)
         path = str(sweep.ranked[0].config["dataset"]["path"])
         self.store.dataset(run, record, path, record["part"])
-        pictures.leaderboard(sweep.folder, sweep.ranked)
-        self.store.files(run, _visible(sweep.folder))
-        self.store.texts(run, {"leaderboard.csv": pages.leaderboard_csv(sweep.ranked)})
+        pictures.of_sweep(sweep)
+        self.store.files(run, self._sweep_files(sweep.folder))
+        self.store.texts(run, {"leaderboard.csv": pages.leaderboard_csv(sweep)})
         self.store.end(run, done=sweep.done, at=at)
+
+    def _sweep_files(self, folder: RunFolder) -> Iterator[Path]:
+        """The files of a sweep's folder that may go there: only the report holds texts of items."""
+        for path in _visible(folder):
+            if path.name != REPORT or (self.texts and (self.tests or not shows_test(path))):
+                yield path
 
     def _links(self, folders: Sequence[RunFolder]) -> dict[str, str]:
         """Where the runs that are in this experiment are, by run-folder id."""

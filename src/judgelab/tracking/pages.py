@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from judgelab import config as configs
 from judgelab.calls import accounts
@@ -19,6 +18,7 @@ from judgelab.judges.base import Judge
 from judgelab.judges.prompted import PromptedJudge
 from judgelab.scoring import in_words, majority
 from judgelab.tracking.folder import RunFolder
+from judgelab.tracking.sweeps import BELOW, BEST, CHOSEN, Sweep
 from judgelab.types import Example, sha256
 
 LONGEST_NOTE = 5000  # characters; what every MLflow server takes in a tag
@@ -26,6 +26,7 @@ LONGEST_TEXT = 3000  # characters of an input or output on a page
 WIDTH = 110  # columns of a text on a page: MLflow's viewer does not wrap code
 FITTING = re.compile(rf"(.{{1,{WIDTH}}})(?:\s+|$)|(.{{{WIDTH}}})")  # up to a gap, or in mid-word
 EXPLORATORY = "Exploratory: few labels, each judged once out of fold; no held-out claim."
+MARKS = {CHOSEN: " **◆**", BEST: " **●**", BELOW: " **✗**"}  # beside a name
 COLUMNS = {
     "kappa": "kappa",
     "agreement": "agreement",
@@ -35,19 +36,19 @@ COLUMNS = {
 }
 
 
-def sweep_note(
-    sweep: Mapping[str, Any], ranked: Sequence[RunFolder], links: Mapping[str, str]
-) -> str:
+def sweep_note(sweep: Sweep, links: Mapping[str, str]) -> str:
     """The description of a sweep; `links` is the address of a run by its folder's id."""
-    best = best_of(ranked)
     around = [
-        *_headline(ranked, best),
-        *_claims(best),
-        f"Run again (what is finished is not repeated):\n\n{fenced(sweep['command'])}",
-        *(f"Not run: **{_cell(name)}**: {_cell(why)}" for name, why in sweep["failed"].items()),
+        *_headline(sweep),
+        *_claims(sweep),
+        f"Run again (what is finished is not repeated):\n\n{fenced(sweep.about['command'])}",
+        *(
+            f"Not run: **{_cell(name)}**: {_cell(why)}"
+            for name, why in sweep.about["failed"].items()
+        ),
     ]
     room = LONGEST_NOTE - sum(len(part) + 2 for part in around)
-    return "\n\n".join([around[0], leaderboard(ranked, links, room), *around[1:]])[:LONGEST_NOTE]
+    return "\n\n".join([around[0], leaderboard(sweep, links, room), *around[1:]])[:LONGEST_NOTE]
 
 
 def run_note(folder: RunFolder, with_disagreements: bool) -> str:
@@ -72,44 +73,42 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
     return "\n\n".join(lines)
 
 
-def best_of(ranked: Sequence[RunFolder]) -> RunFolder | None:
-    """The first complete run that is no baseline."""
-    chosen = (folder for folder in ranked if folder.complete and not folder.record["baseline"])
-    return next(chosen, None)
-
-
-def leaderboard(ranked: Sequence[RunFolder], links: Mapping[str, str], room: int) -> str:
-    """A Markdown table of at most `room` characters, best first; baselines are in italics."""
-    paid = any(folder.record["calls"]["cost_usd"] for folder in ranked)
+def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
+    """A Markdown table of at most `room` characters, best first, with people's agreement among
+    themselves below it; baselines are in italics."""
+    paid = any(folder.record["calls"]["cost_usd"] for folder in sweep.ranked)
     heads = ["variant", *COLUMNS.values(), "coverage", *(["USD"] if paid else [])]
     rows = [_table_row(heads), _table_row([":--"] * len(heads))]
-    for folder in ranked:
+    for folder in sweep.ranked:
         record = folder.record
         name = _cell(record["name"])
         name = f"[{name}]({links[folder.id]})" if folder.id in links else name
         name = f"*{name}* (baseline)" if record["baseline"] else name
+        name += MARKS.get(sweep.standing(folder), "")
         if not folder.complete:
             rows.append(_table_row([name, "incomplete", *[""] * (len(heads) - 2)]))
             continue
         card = folder.scores
         cells = [name, *(in_words(card, key) for key in COLUMNS), f"{card['coverage']:.0%}"]
         rows.append(_table_row(cells + [f"{record['calls']['cost_usd']:.4f}"] * paid))
+    last = _ceiling(sweep, len(heads))
+    room -= sum(map(len, last))
     fits = [n for n in range(2, len(rows) + 1) if len("\n".join(rows[:n])) < room - 40]
     shown = fits[-1] if fits else 2
     left = f"\n\n... and {len(rows) - shown} more" if shown < len(rows) else ""
-    return "\n".join(rows[:shown]) + left
+    return "\n".join([*rows[:shown], *last]) + left
 
 
-def leaderboard_csv(ranked: Sequence[RunFolder]) -> str:
+def leaderboard_csv(sweep: Sweep) -> str:
     """The leaderboard as CSV: a row a run, best first, every metric with its bounds."""
-    names = list(next((f.scores["metrics"] for f in ranked if f.complete), {}))
-    heads = ["variant", "baseline", "run", "n", "coverage", "cost_usd"]
+    names = list(next((folder.scores["metrics"] for folder in sweep.complete), {}))
+    heads = ["variant", "baseline", "standing", "run", "n", "coverage", "cost_usd"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads + [f"{name}{part}" for name in names for part in ("", "_lo", "_hi")])
-    for folder in ranked:
+    for folder in sweep.ranked:
         record, card = folder.record, folder.scores
-        about = [record["name"], record["baseline"], folder.id]
+        about = [record["name"], record["baseline"], sweep.standing(folder), folder.id]
         about += [card.get("n"), card.get("coverage"), record["calls"]["cost_usd"]]
         metrics = [card["metrics"][name] for name in names] if card else []
         writer.writerow(about + [m[part] for m in metrics for part in ("value", "lo", "hi")])
@@ -120,26 +119,35 @@ def disagreements(folder: RunFolder, dataset: Dataset) -> str | None:
     """Every item where judge and expert differ; None where the data have moved since."""
     if dataset.sha256 != folder.record["dataset"]["sha256"]:
         return None
+    missed, alarms, judged = differing(folder, dataset)
+    record = folder.record
+    parts = [
+        f"# Disagreements: {record['name']} on {record['part']}",
+        f"{len(missed)} missed failures (the judge passes what the expert fails) and {len(alarms)} "
+        f"false alarms (it fails what the expert passes), of {judged} items.",
+        "## Missed failures",
+        *(_disagreement(*both) for both in missed),
+        "## False alarms",
+        *(_disagreement(*both) for both in alarms),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def differing(
+    folder: RunFolder, dataset: Dataset
+) -> tuple[list[tuple[Example, str]], list[tuple[Example, str]], int]:
+    """Missed failures and false alarms, each with the judge's critique, and the items judged."""
     said = folder.verdicts
     decided = majority(said)
     critiques = {v.id: v.critique for v in reversed(said) if v.verdict == decided[v.id]}
     examples = {example.id: example for example in dataset.examples}
     wrong = [
-        examples[i] for i, verdict in decided.items() if verdict not in (None, examples[i].label)
+        (examples[id_], critiques[id_])
+        for id_, verdict in decided.items()
+        if verdict not in (None, examples[id_].label)
     ]
-    missed = [example for example in wrong if example.label == "fail"]
-    alarms = [example for example in wrong if example.label == "pass"]
-    record = folder.record
-    parts = [
-        f"# Disagreements: {record['name']} on {record['part']}",
-        f"{len(missed)} missed failures (the judge passes what the expert fails) and {len(alarms)} "
-        f"false alarms (it fails what the expert passes), of {len(decided)} items.",
-        "## Missed failures",
-        *(_disagreement(example, critiques[example.id]) for example in missed),
-        "## False alarms",
-        *(_disagreement(example, critiques[example.id]) for example in alarms),
-    ]
-    return "\n\n".join(parts) + "\n"
+    missed = [both for both in wrong if both[0].label == "fail"]
+    return missed, [both for both in wrong if both[0].label == "pass"], len(decided)
 
 
 def prompt(folder: RunFolder, dataset: Dataset) -> str | None:
@@ -177,30 +185,49 @@ def _table_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _headline(ranked: Sequence[RunFolder], best: RunFolder | None) -> Iterator[str]:
-    if best is None:
+def _headline(sweep: Sweep) -> Iterator[str]:
+    if not any(not folder.record["baseline"] for folder in sweep.complete):
         yield "No variant is complete yet."
-        return
-    card, record = best.scores, best.record
-    yield (
-        f"**Best of {sum(not f.record['baseline'] for f in ranked)} by kappa: "
-        f"{_cell(record['name'])}**: kappa {in_words(card, 'kappa')}, agreement "
-        f"{in_words(card, 'agreement')} on {card['n']} {record['part']} items of "
-        f"{_cell(record['dataset']['name'])}. Positive class: fail. Intervals at "
-        f"{card['metrics']['agreement']['level']:.0%}."
-    )
+    elif sweep.selection:
+        said = _cell(" ".join(sweep.selection.get("text") or ()))
+        yield f"{said or 'No reason was kept.'} Positive class: fail."
+    elif sweep.best is not None:
+        card, record = sweep.best.scores, sweep.best.record
+        yield (
+            f"**Best of {sum(not f.record['baseline'] for f in sweep.ranked)} by kappa: "
+            f"{_cell(record['name'])}**: kappa {in_words(card, 'kappa')}, agreement "
+            f"{in_words(card, 'agreement')} on {card['n']} {record['part']} items of "
+            f"{_cell(record['dataset']['name'])}. Positive class: fail. Intervals at "
+            f"{card['metrics']['agreement']['level']:.0%}."
+        )
 
 
-def _claims(best: RunFolder | None) -> Iterator[str]:
-    if best is None:
-        return
-    if best.record["mode"] == "cv":
+def _claims(sweep: Sweep) -> Iterator[str]:
+    standings = {sweep.standing(folder) for folder in sweep.ranked}
+    marks = [f"{MARKS[s].strip()}: {s}" for s in (CHOSEN, BEST, BELOW) if s in standings]
+    if marks:
+        yield f"{'; '.join(marks)}."
+    if sweep.cv:
         yield EXPLORATORY
-        return
-    yield (
-        "Chosen on dev, so the best of many looks better than it is. A look at unseen items: "
-        f"`judgelab holdout {best.id[:8]}`"
-    )
+    elif sweep.best is not None:
+        yield (
+            "Chosen on dev, so the best of many looks better than it is. A look at unseen items: "
+            f"`judgelab holdout {sweep.best.id[:8]}`"
+        )
+
+
+def _ceiling(sweep: Sweep, columns: int) -> list[str]:
+    """The row of people's agreement among themselves; none where the runs' records know of none."""
+    if not (ceiling := sweep.ceiling):
+        return []
+    name = "*people among themselves* (ceiling)"
+    metrics = ceiling.get("metrics") or {}
+    if not metrics:
+        return [
+            _table_row([name, _cell(ceiling.get("reason") or "unknown"), *[""] * (columns - 2)])
+        ]
+    cells = [in_words(ceiling, key) if key in metrics else "" for key in COLUMNS]
+    return [_table_row([name, *cells, *[""] * (columns - 1 - len(cells))])]
 
 
 def _disagreement(example: Example, critique: str) -> str:

@@ -1,4 +1,10 @@
-"""Pictures of run folders: the confusion matrix of a run, the leaderboard of a sweep.
+"""Pictures of run folders, as PNG and SVG in the folder they belong to.
+
+    confusion      of a run: expert against judge
+    leaderboard    of a sweep: every variant's metric with its interval
+    differences    of a sweep: each variant minus the reference, where they were compared
+    cost           of a sweep: cost against the metric, where something costs
+    rounds         of labels: agreement by round, where there are two
 
 Drawn with figures of their own (no pyplot state) and written without dates, so that the same
 scores give the same bytes. Readable in black and white.
@@ -7,11 +13,15 @@ scores give the same bytes. Readable in black and white.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgelab.scoring import in_words
+from judgelab.tracking import plots
 from judgelab.tracking.folder import RunFolder
+from judgelab.tracking.sweeps import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,20 +30,43 @@ if TYPE_CHECKING:
 DPI = 130
 LONGEST_NAME = 44
 MISTAKES = {(1, 0): "missed failures", (0, 1): "false alarms"}  # by (column, row)
-SHOWN = 40  # rows of a leaderboard that a picture has room for
 
 
 def confusion(folder: RunFolder) -> None:
     """confusion.png and .svg of a complete run; nothing for others, and not drawn twice."""
-    if folder.complete and not _drawn(folder, "confusion"):
+    if folder.complete and not _drawn(folder, "confusion", [folder.path / "scores.json"]):
         _save(folder, "confusion", _confusion(folder.scores, folder.record))
 
 
-def leaderboard(sweep: RunFolder, ranked: Sequence[RunFolder]) -> None:
-    """leaderboard.png and .svg in a sweep's folder: kappa and its interval, best on top."""
-    complete = [folder for folder in ranked if folder.complete]
-    if complete:
-        _save(sweep, "leaderboard", _leaderboard(complete[:SHOWN], len(complete)))
+def of_sweep(sweep: Sweep) -> list[str]:
+    """The pictures of a sweep; gives the names of those there are, in the order to look at them.
+
+    Drawn again only where sweep.json or the scores are newer.
+    """
+    if not sweep.complete:
+        return []
+    wanted = {"leaderboard": plots.forest}
+    if plots.can_differ(sweep):
+        wanted["differences"] = plots.differences
+    if plots.can_cost(sweep):
+        wanted["cost"] = plots.cost
+    made_of = [sweep.folder.path / "sweep.json"]
+    made_of += [folder.path / "scores.json" for folder in sweep.complete]
+    for name, figure in wanted.items():
+        if not _drawn(sweep.folder, name, made_of):
+            _save(sweep.folder, name, figure(sweep))
+    return list(wanted)
+
+
+def rounds(folder: RunFolder, found: Sequence[Mapping[str, Any]]) -> None:
+    """rounds.png and .svg: agreement and kappa by round of labelling; none for a single round.
+
+    Args:
+        found: a row a round, in their order: round, n, and agreement and kappa as metrics of a
+            scorecard (value, lo, hi), each of which may be missing.
+    """
+    if len(found) > 1:
+        _save(folder, "rounds", plots.rounds(found))
 
 
 def _confusion(card: Mapping[str, Any], record: Mapping[str, Any]) -> Figure:
@@ -60,7 +93,8 @@ def _confusion(card: Mapping[str, Any], record: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("judge")
     axes.set_ylabel("expert")
     axes.set_title(
-        f"{_short(record['name'])}\nagreement {in_words(card, 'agreement')} on {record['part']}",
+        f"{plots.short(record['name'], LONGEST_NAME)}\n"
+        f"agreement {in_words(card, 'agreement')} on {record['part']}",
         fontsize=10,
     )
     _frame(axes)
@@ -87,74 +121,29 @@ def _frame(axes: Axes) -> None:
     axes.tick_params(which="both", length=0)
 
 
-def _leaderboard(folders: Sequence[RunFolder], complete: int) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 1.3 + 0.3 * len(folders)), layout="constrained")
-    axes = figure.add_subplot()
-    for y, folder in enumerate(folders):
-        kappa = folder.scores["metrics"]["kappa"]
-        if kappa["value"] is None:
-            axes.text(0.02, y, "undefined", va="center", fontsize=8, style="italic")
-            continue
-        baseline = folder.record["baseline"]
-        if kappa["lo"] is not None:
-            line = "--" if baseline else "-"
-            axes.plot([kappa["lo"], kappa["hi"]], [y, y], color="black", linestyle=line, lw=1.2)
-        face = "white" if baseline else "black"
-        axes.plot(kappa["value"], y, "s" if baseline else "o", color="black", mfc=face, ms=6)
-    axes.axvline(0, color="grey", linewidth=0.8, linestyle=":")
-    names = [_row_name(folder.record) for folder in folders]
-    axes.set_yticks(range(len(folders)), names)
-    axes.set_ylim(len(folders) - 0.4, -0.6)
-    low = min((f.scores["metrics"]["kappa"]["lo"] or 0 for f in folders), default=0)
-    axes.set_xlim(min(-0.1, low - 0.05), 1)
-    level = folders[0].scores["metrics"]["kappa"]["level"]
-    axes.set_xlabel(f"kappa, {level:.0%} interval (0: chance). Open squares: baselines")
-    record = folders[0].record
-    more = f" (the first {len(folders)} of {complete})" if complete > len(folders) else ""
-    axes.set_title(
-        f"{record['dataset']['name']}, {record['part']}: {folders[0].scores['n']} items{more}",
-        fontsize=10,
-        loc="left",
-    )
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    return figure
-
-
-def _row_name(record: Mapping[str, Any]) -> str:
-    return _short(f"{record['name']} (baseline)" if record["baseline"] else record["name"])
-
-
-def _short(name: str) -> str:
-    """Cut to what a picture has room for, and nothing in it read as a formula."""
-    cut = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return cut.replace("$", r"\$")
-
-
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:
     """PNG and SVG, the same bytes for the same figure."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
-    _write(folder, f"{name}.png", picture.getvalue())
-    figure.set_layout_engine("none")  # it stays as it was laid out
-    drawing = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "judgelab"}):
+    picture, drawing = io.BytesIO(), io.BytesIO()
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "judgelab"}):
+        warnings.filterwarnings("ignore", "Glyph")  # a name in letters that the font lacks
+        figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
+        figure.set_layout_engine("none")  # it stays as it was laid out
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    _write(folder, f"{name}.png", picture.getvalue())
     _write(folder, f"{name}.svg", drawing.getvalue())
 
 
-def _drawn(folder: RunFolder, name: str) -> bool:
-    """Whether the pictures are there, and not older than the scores they show."""
-    scores = (folder.path / "scores.json").stat().st_mtime_ns
+def _drawn(folder: RunFolder, name: str, made_of: Sequence[Path]) -> bool:
+    """Whether the pictures are there, and not older than what they show."""
     pictures = [folder.path / f"{name}{suffix}" for suffix in (".png", ".svg")]
-    return all(path.is_file() and path.stat().st_mtime_ns >= scores for path in pictures)
+    if not all(path.is_file() for path in pictures):
+        return False
+    newest = max(path.stat().st_mtime_ns for path in made_of)
+    return all(path.stat().st_mtime_ns >= newest for path in pictures)
 
 
 def _write(folder: RunFolder, name: str, content: bytes) -> None:
