@@ -32,7 +32,7 @@ FLOORS = (
     ("calls", "demos", "expert", "scoring"),
     ("judges", "variants"),
     ("tracking",),
-    ("runner", "sources"),
+    ("runner", "sources", "drift"),
     ("rerun", "sweep", "compare"),
     ("commands",),
     ("cli",),
