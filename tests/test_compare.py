@@ -291,6 +291,29 @@ def test_runs_are_compared_under_the_labels_of_their_own_dataset(lab):
     assert f"there are: {', '.join(names)}" in unknown.message
 
 
+def test_abstentions_of_runs_count_as_the_runs_were_scored(lab):
+    fails = {}
+    for name in ("good", "poor"):
+        words = ("model=none", "judge=recorded", f"judge.path={name}.jsonl")
+        before = set(lab.runs)
+        assert lab("run", *OWN, *words, "scores.policy=as_fail").code == 0
+        fails[name] = (set(lab.runs) - before).pop().name
+    both = lab("compare", *fails.values(), "--json")
+    assert found(both)["policy"] == "as_fail"
+    mixed = (fails["good"], run_of_policy(lab, "poor", fails))
+    refused = lab("compare", *mixed)
+    assert (refused.code, refused.out) == (2, "")
+    assert "different policies for abstentions (as_fail, error)" in refused.message
+    assert found(lab("compare", *mixed, "--policy", "error", "--json"))["policy"] == "error"
+
+
+def run_of_policy(lab: Lab, name: str, others: dict[str, str]) -> str:
+    """The run of a file of verdicts that is none of these."""
+    texts = {p.name: (p / "config.yaml").read_text() for p in lab.runs}
+    (one,) = [i for i, text in texts.items() if f"{name}.jsonl" in text and i not in others.values()]
+    return one
+
+
 def test_a_file_among_runs_needs_labels(lab):
     done = lab("compare", run_of(lab, "good"), "poor.jsonl")
     assert (done.code, done.out) == (2, "")
