@@ -37,7 +37,7 @@ ALWAYS_PASS = candidate("always pass", np.zeros(N, np.int64), baseline=True)
 ALWAYS_FAIL = candidate("always fail", np.ones(N, np.int64), baseline=True)
 GOOD = candidate("good", codes(range(6)))  # 2 missed fails, 4 false alarms
 FAIR = candidate("fair", codes(range(30)))
-POOR = candidate("poor", codes(range(55)))
+POOR = candidate("poor", codes(range(66)))
 BLIND = candidate("blind", np.where(np.arange(N) % 9 == 0, 1, 0))  # a third of the fails
 
 

@@ -256,21 +256,22 @@ class Selection:
         return None
 
     def _optimism(self) -> dict[str, Any] | None:
-        """How much better the best of these looks than it is, were they all equal."""
+        """How much better the best of these looks here than it is."""
         from judgelab.metrics.best_set import optimism
 
-        ready = [one for one in self.variants if one.id not in self.below] or self.variants
-        if len(ready) < 2:
+        if len(self.variants) < 2:
             return None
         found = optimism(
             self.expert,
-            np.array([one.codes for one in ready]),
+            np.array([one.codes for one in self.variants]),
             metric=self.rules.metric,
+            floors=self.rules.floors,
             groups=self.groups,
             policy=self.policy,
             seed=self.seed,
         )
-        return found.to_json()
+        about = {"value": found.value, "variants": found.judges, "shrinkage": found.shrinkage}
+        return about | {"seed": found.seed, "B": found.draws, "reason": found.reason}
 
     def _text(self, found: Mapping[str, Any]) -> Iterator[str]:
         """What may be said, a sentence each."""
@@ -325,9 +326,9 @@ class Selection:
         optimism = found["optimism"]
         if optimism and optimism["value"] is not None and self.chosen:
             yield (
-                f"This {named(self.rules.metric)} is optimistic: the best of "
-                f"{optimism['variants']} equal variants would look {short(optimism['value'])} "
-                "better here than it is. The number to report comes from judgelab holdout."
+                f"This {named(self.rules.metric)} is optimistic: the best of {optimism['variants']} "
+                f"looks about {short(optimism['value'])} better on the items it was chosen on than "
+                "it is. The number to report comes from judgelab holdout."
             )
 
     def _baselines(self) -> Iterator[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from judgelab.data.annotations import ExpertLabel
-from judgelab.data.checks import Finding, check, contradicts, is_usable, usable_critiques
+from judgelab.data.checks import Finding, check, usable_critiques
+from judgelab.data.critiques import contradicts, is_usable
 from judgelab.data.schema import Dataset
 from judgelab.types import Example, Interaction, Label
 
