@@ -473,14 +473,12 @@ def test_the_ceiling_is_a_row_below_the_judges(own: Lab) -> None:
     for run in own.runs:
         run.write_json("record.json", run.record | {"ceiling": sweep_folders.CEILING})
     row = pages.leaderboard(own.known, {}, room=5000).splitlines()[-1]
-    assert row.startswith(
-        "| *people among themselves* (ceiling) | .78 [.58, .93] | .90 [.78, .96] |"
-    )
-    unknown = {"source": None, "who": [], "n": 0, "metrics": {}, "reason": "no second labels"}
+    assert row.startswith("| *human against human* (ceiling) | .78 [.58, .93] | .90 [.78, .96] |")
+    unknown = {"source": None, "who": [], "n": 0, "metrics": {}, "reason": "no_second_labels"}
     for run in own.runs:
         run.write_json("record.json", run.record | {"ceiling": unknown})
     row = pages.leaderboard(own.known, {}, room=5000).splitlines()[-1]
-    assert "no second labels" in row
+    assert "unknown: no second labels" in row
     heads = pages.leaderboard(own.known, {}, room=5000).splitlines()[0]
     assert row.count("|") == heads.count("|")
 

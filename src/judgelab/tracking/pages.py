@@ -74,8 +74,8 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
 
 
 def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
-    """A Markdown table of at most `room` characters, best first, with people's agreement among
-    themselves below it; baselines are in italics."""
+    """A Markdown table of at most `room` characters, best first, with human against human
+    below it; baselines are in italics."""
     paid = any(folder.record["calls"]["cost_usd"] for folder in sweep.ranked)
     heads = ["variant", *COLUMNS.values(), "coverage", *(["USD"] if paid else [])]
     rows = [_table_row(heads), _table_row([":--"] * len(heads))]
@@ -217,16 +217,15 @@ def _claims(sweep: Sweep) -> Iterator[str]:
 
 
 def _ceiling(sweep: Sweep, columns: int) -> list[str]:
-    """The row of people's agreement among themselves; none where the runs' records know of none."""
+    """The row of human against human; none where the runs' records know nothing of it."""
     if not (ceiling := sweep.ceiling):
         return []
-    name = "*people among themselves* (ceiling)"
+    name = "*human against human* (ceiling)"
     metrics = ceiling.get("metrics") or {}
-    if not metrics:
-        return [
-            _table_row([name, _cell(ceiling.get("reason") or "unknown"), *[""] * (columns - 2)])
-        ]
-    cells = [in_words(ceiling, key) if key in metrics else "" for key in COLUMNS]
+    if metrics:
+        cells = [in_words(ceiling, key) if key in metrics else "" for key in COLUMNS]
+    else:
+        cells = [f"unknown: {_cell((ceiling.get('reason') or '').replace('_', ' '))}"]
     return [_table_row([name, *cells, *[""] * (columns - 1 - len(cells))])]
 
 

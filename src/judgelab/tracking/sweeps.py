@@ -85,7 +85,7 @@ class Sweep:
 
     @property
     def ceiling(self) -> Mapping[str, Any] | None:
-        """How well people agree among themselves, as the runs' records have it."""
+        """Human against human on these items, as the runs' records have it."""
         known = (folder.record.get("ceiling") for folder in self.ranked)
         return next((ceiling for ceiling in known if ceiling), None)
 
