@@ -326,8 +326,8 @@ class Selection:
         optimism = found["optimism"]
         if optimism and optimism["value"] is not None and self.chosen:
             yield (
-                f"This {named(self.rules.metric)} is optimistic: the best of {optimism['variants']} "
-                f"looks about {short(optimism['value'])} better on the items it was chosen on than "
+                f"This {named(self.rules.metric)} is optimistic: the best of "
+                f"{optimism['variants']} looks about {short(optimism['value'])} better on the items it was chosen on than "
                 "it is. The number to report comes from judgelab holdout."
             )
 
@@ -358,7 +358,9 @@ class Selection:
         """By the interval of the metric's difference, at a level paid by all that was tried."""
         level = 1 - (1 - self.level) / max(1, self._family - 1)
         pair = self._compare(other, reference, level)
-        name = "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
+        name = (
+            "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
+        )
         hi = pair[name]["hi"] if name in pair else pair["difference"]["hi"]
         return hi is not None and hi < 0
 
