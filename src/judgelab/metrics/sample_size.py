@@ -83,9 +83,10 @@ def needs(card: Scorecard | Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         n, fails, passes, prevalence_fail, level, and for each metric of `UNITS`: value, n, unit,
-        half_width (None without limits), clusters, planned_at, planned_because, deff, `more` labels
-        of the unit for each of the points (0 where reached), `items` to label for them (None where the
-        share of the unit is 0), and `at_least` where there was no miss (None: proves nothing).
+        half_width (None without limits), clusters, planned_at, planned_because, deff, `more`
+        labels of the unit for each of the points (0 where reached), `items` to label for them
+        (None where the share of the unit is 0), and `at_least` where there was no miss (None:
+        proves nothing).
     """
     found = card if isinstance(card, Mapping) else card.to_json("")
     counts = found["confusion"]
