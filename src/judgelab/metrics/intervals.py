@@ -20,8 +20,8 @@ class Interval:
     Attributes:
         lo: lower limit, in the units of the estimate.
         hi: upper limit.
-        method: clopper_pearson; wilson, bca or mover_wilson, with _clustered behind it where
-            items are clustered.
+        method: clopper_pearson; wilson, bca, mover_wilson, bonett_price or wald_adjusted, with
+            _clustered behind it where items are clustered.
         level: nominal coverage, e.g. .95.
         n: items that the estimate is made of (a proportion's denominator).
         reason: why there are no limits.
