@@ -246,7 +246,7 @@ def test_the_answer_is_the_selections_and_a_chosen_judge_is_marked(tmp_path: Pat
     assert "human against human" in there.of("judges")
     assert ".78 [.58, .93]" in there.of("judges")
     assert "incomplete, not ranked: budget: budget.usd=5 would be passed" in there.of("judges")
-    assert ".04 better in kappa than it is" in there.of("judges")
+    assert ".04 better in kappa on the items it was chosen on" in there.of("judges")
     assert "judge never fails" in there.of("judges")
 
 
