@@ -157,15 +157,17 @@ class Contents:
         }
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
-        """The comparisons with the reference, the closest first."""
+        """The comparisons with the reference, in the order of their picture."""
         source = Source(f"{self.sweep.folder.id}/sweep.json", self.sweep.about)
         pairs = self.sweep.selection.get("pairs") or []
-        own = (
-            "difference" if self.sweep.metric == "agreement" else f"{self.sweep.metric}_difference"
-        )
-        for n in sorted(
-            range(len(pairs)), key=lambda n: (pairs[n]["p"] is None, -(pairs[n]["p"] or 0), n)
-        ):
+        metric = self.sweep.metric
+        own = "difference" if metric == "agreement" else f"{metric}_difference"
+
+        def place(n: int) -> tuple[bool, float, int]:
+            value = (pairs[n].get(own) or {"value": None})["value"]
+            return value is None, -(value or 0.0), n
+
+        for n in sorted(range(len(pairs)), key=place):
             at = ("selection", "pairs", n)
             folder = self.sweep.run(pairs[n]["a"])
             if folder is None:
