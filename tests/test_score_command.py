@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from judgelab.scoring import in_words
-from labs import Done, Lab, endpoint, read_json, read_lines, rows, said, write_rows
+from labs import SHARED, Done, Lab, endpoint, read_json, read_lines, rows, said, write_rows
 
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "model=none")
+QA = SHARED / "open-qa-answers"
 WIDEST = 104  # columns of a table
 
 
@@ -293,3 +294,114 @@ def test_items_of_one_group_are_one_cluster_without_being_asked(lab):
     wrong = lab(*words, "--group", "context.usr")
     assert wrong.code == 2
     assert "no item has the field 'context.usr'" in wrong.message
+
+
+# --- weights, repeats and the ceiling
+
+
+def test_weights_make_the_sample_the_population(lab):
+    data = read_lines(lab.folder / "data.jsonl")
+    heavy = [row | {"w": 5 if row["label"] == "pass" else 1} for row in data]
+    write_rows(lab.folder / "weighted.jsonl", heavy)
+    words = ("score", "--labels", "weighted.jsonl", "--verdicts", "v4.jsonl")
+    plain, weighted = (
+        cards(lab(*words, *more, "--json"))["v4"] for more in ((), ("--weights", "w"))
+    )
+    assert plain["prevalence_fail"] == pytest.approx(40 / 120)
+    assert weighted["prevalence_fail"] == pytest.approx(40 / 440)
+    said = {row["id"]: row["verdict"] for row in read_lines(lab.folder / "v4.jsonl")}
+    right = sum(row["w"] for row in heavy if said[row["id"]] == row["label"])
+    assert weighted["metrics"]["agreement"]["value"] == pytest.approx(right / 440)
+    for name in ("recall_fail", "recall_pass"):
+        values = [card["metrics"][name]["value"] for card in (plain, weighted)]
+        assert values[0] == pytest.approx(values[1])
+    assert "weighted by w" in lab(*words, "--weights", "w").out
+    wrong = lab(*words, "--weights", "v")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "weighted.jsonl, line 1, v: found None; a weight is a number over 0" in wrong.message
+
+
+def test_repeats_are_one_item_and_their_flips_are_said(lab):
+    data = read_lines(lab.folder / "data.jsonl")
+    both = [
+        row | {"repeat": repeat, "verdict": "pass" if repeat and i < 12 else "fail"}
+        for repeat in (0, 1, 2)
+        for i, row in enumerate({"id": row["id"]} for row in data)
+    ]
+    write_rows(lab.folder / "often.jsonl", both)
+    words = ("score", "--labels", "data.jsonl", "--verdicts", "often.jsonl")
+    card = cards(lab(*words, "--json"))["often"]
+    assert card["n"] == 120
+    assert card["repeats"]["k"] == 3
+    assert card["repeats"]["flip_rate"]["value"] == pytest.approx(0.1)
+    assert card["confusion"]["tp"] + card["confusion"]["fp"] == 108
+    assert "often: 3 verdicts an item, the majority counts; flip rate .10 [" in lab(*words).err
+
+
+def annotate(data, wrong: int, annotator: str) -> list[dict[str, str]]:
+    return [
+        {"id": row["id"], "annotator": annotator, "label": row["verdict"]}
+        for row in verdicts(data, wrong)
+    ]
+
+
+def test_other_labels_are_the_ceiling_in_the_same_table(lab):
+    data = [row | {"annotator": "ann"} for row in read_lines(lab.folder / "data.jsonl")]
+    write_rows(lab.folder / "labels.jsonl", data)
+    stranger = {"id": "who", "annotator": "bob", "label": "pass"}
+    write_rows(lab.folder / "more.jsonl", [*annotate(data, 10, "bob"), stranger])
+    words = ("score", "--labels", "labels.jsonl", "--verdicts", "v4.jsonl", "v7.jsonl")
+    alone = lab(*words)
+    assert "ceiling unknown: --annotations FILE" in alone.err
+    assert "expert ceiling" not in alone.out
+    done = lab(*words, "--annotations", "more.jsonl")
+    assert re.search(r"^expert ceiling +120 +100% \.90 \[", done.out, re.MULTILINE)
+    assert "the expert ceiling is bob against ann, on 120 items" in done.err
+    assert "more.jsonl: 1 items have no label in labels.jsonl: left out" in done.err
+    for card in cards(lab(*words, "--annotations", "more.jsonl", "--json")).values():
+        assert card["ceiling"]["metrics"]["agreement"]["value"] == pytest.approx(0.9)
+        assert card["beyond_ceiling"]["code"] is None
+        assert card["beyond_ceiling"]["kappa_difference"]["value"] < 0
+    write_rows(lab.folder / "perfect.jsonl", verdicts(data, 1000))
+    above = lab(*words[:3], "--verdicts", "perfect.jsonl", "--annotations", "more.jsonl")
+    assert re.search(r"perfect: kappa above the ceiling's by .*beyond what these labels", above.err)
+
+
+@pytest.mark.parametrize(
+    ("rows_", "message"),
+    [
+        ([{"id": "item-000", "label": "pass"}], "there is no column 'annotator'"),
+        ([{"id": "item-000", "annotator": "bob", "label": "good"}], "good"),
+    ],
+)
+def test_annotations_that_are_none_are_one_message(lab, rows_, message):
+    write_rows(lab.folder / "more.jsonl", rows_)
+    words = ("score", "--labels", "data.jsonl", "--verdicts", "v4.jsonl")
+    done = lab(*words, "--annotations", "more.jsonl")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.message
+    assert "more.jsonl" in done.message
+
+
+def test_labels_that_nobody_gave_again_leave_the_ceiling_unknown(lab):
+    data = [row | {"annotator": "ann"} for row in read_lines(lab.folder / "data.jsonl")]
+    write_rows(lab.folder / "labels.jsonl", data)
+    write_rows(lab.folder / "same.jsonl", annotate(data, 1000, "ann")[1:])
+    words = ("score", "--labels", "labels.jsonl", "--verdicts", "v4.jsonl")
+    done = lab(*words, "--annotations", "same.jsonl")
+    assert done.code == 0, done.err
+    assert "ceiling unknown (no item was labelled twice)" in done.err
+    assert "expert ceiling" not in done.out
+
+
+@pytest.mark.skipif(not QA.is_dir(), reason=f"{QA} is not on this machine")
+def test_people_of_open_questions_are_the_ceiling_of_its_judges(lab):
+    words = ["score", "--labels", str(QA / "interactions.jsonl")]
+    words += ["--verdicts", str(QA / "verdicts.jsonl"), "--group", "context.question_id"]
+    words += ["--annotations", str(QA / "annotations.jsonl"), "--json"]
+    for card in cards(lab(*words)).values():
+        assert card["metrics"]["kappa"]["method"] == "bca_clustered"
+        assert card["metrics"]["agreement"]["clusters"] == 301
+        assert card["ceiling"]["who"] == "annotator1 and annotator2 against each other"
+        assert card["ceiling"]["metrics"]["kappa"]["value"] > card["metrics"]["kappa"]["value"]
+        assert card["beyond_ceiling"]["code"] is None

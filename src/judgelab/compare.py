@@ -193,7 +193,7 @@ def _nothing_in_common(sources: Sequence[Source], fits: Mapping[str, Fit], moved
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every pair, and the set that cannot be told apart from the best.
+    """Every pair, and the set that cannot be told apart from the best, tested at `alpha`.
 
     `drift` is there where the judges are two runs.
     """
@@ -204,6 +204,7 @@ class Comparison:
     level: float
     pairs: list[dict[str, Any]]
     best_set: list[str]
+    alpha: float
     drift: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -217,6 +218,7 @@ class Comparison:
             "level": self.level,
             "pairs": self.pairs,
             "best_set": self.best_set,
+            "best_set_alpha": self.alpha,
             **(self.drift or {}),
         }
 
@@ -268,6 +270,7 @@ def compare(
         level,
         pairs,
         [name for name, kept in zip(names, best.kept, strict=True) if kept],
+        best.alpha,
         _drift(sources, labels, level),
     )
 

@@ -337,6 +337,7 @@ class Selection:
         if reference is None:
             return
         metric = self.rules.metric
+        unclear = []
         for one in (one for one in self.candidates if one.baseline):
             value, best = one.value(metric), reference.value(metric)
             if value is not None and best is not None and value >= best:
@@ -345,7 +346,13 @@ class Selection:
                     f"{in_words(one.card, metric)}."
                 )
             elif not self._shown_better(reference, one):
-                yield f"{reference.name} is not shown to be better than the baseline {one.name}."
+                unclear.append(one.name)
+        if unclear:
+            plural = "s" if len(unclear) > 1 else ""
+            yield (
+                f"{reference.name} is not shown to be better than the baseline{plural} "
+                f"{_listed(unclear)}."
+            )
 
     def _shown_better(self, reference: Candidate, other: Candidate) -> bool:
         """By the interval of the metric's difference, at a level paid by all that was tried."""
@@ -369,6 +376,8 @@ def _least(pairs: Sequence[Mapping[str, Any]], among: set[str]) -> float | None:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
     left = len(names) - NAMED
     shown = [*names[:NAMED], *([f"{left} more"] if left > 0 else [])]
     return f"{', '.join(shown[:-1])} and {shown[-1]}"

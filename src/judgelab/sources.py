@@ -130,8 +130,8 @@ def policy_of(sources: Sequence[Source]) -> str:
     found = {one.run.config["scores"]["policy"] for one in sources if one.run}
     if len(found) > 1:
         raise UserError(
-            f"the runs were scored with different policies for abstentions ({', '.join(found)}); "
-            "choose one with --policy."
+            "the runs were scored with different policies for abstentions "
+            f"({', '.join(sorted(found))}); choose one with --policy."
         )
     return str(found.pop()) if found else "error"
 

@@ -17,7 +17,7 @@ from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench, Progress, Run
-from judgelab.scoring import codes
+from judgelab.scoring import codes, majority
 from judgelab.selection import Candidate, Rules, Selection
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.types import sha256
@@ -221,6 +221,21 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, 
     return selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
 
 
+def _rounds(bench: Bench, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How the best judge agrees with the labels of each round; empty where there is one round."""
+    if len({annotation.round for annotation in bench.dataset.annotations}) < 2:
+        return []
+    if not choice["reference"]:
+        return []
+    from judgelab.expert.drift import by_round
+    from judgelab.expert.voices import voices_of
+
+    voices = voices_of(bench.dataset, bench.split.config.group).only(bench.labels)
+    verdicts = majority(RunFolder(runs_folder() / choice["reference"]).verdicts)
+    rows = by_round(voices, verdicts, level=bench.level)
+    return [{"round": row["round"], **row["judge"]} for row in rows if row["judge"]]
+
+
 def _tried(bench: Bench) -> set[str]:
     """Every variant that was ever scored on this part of this split."""
     there = (RunFolder(path.parent).record for path in runs_folder().glob("*/record.json"))
@@ -255,6 +270,7 @@ def write_sweep(
             "tracking": plan.variants[0].config["tracking"],
             "runs": [run.id for run in rank(there, rules(plan.variants[0].config).metric)],
             "selection": choice,
+            "rounds": _rounds(bench, choice),
         },
     )
     return folder, choice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def compare(
 def _table(found: Comparison, group: str | None) -> Table:
     clustered = f", clustered by {group or 'group'}" if found.aligned.groups else ""
     title = (
-        f"{len(found.aligned.items)} common items, positive class fail, abstentions: "
-        f"{found.policy}, intervals at {found.level:.3g}{clustered}"
+        f"{len(found.aligned.items)} common items, abstentions: {found.policy}, "
+        f"intervals at {found.level:.1%}{clustered}"
     )
     table = Table(
         title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
@@ -105,20 +106,20 @@ def _least(pair: Mapping[str, Any]) -> str:
         return f"{pair['n']} items could show none at all"
     return (
         f"the smallest that {pair['n']} items would show (4 times in 5) is "
-        f"{100 * pair['detectable']:.0f} points"
+        f"{math.ceil(100 * pair['detectable'] - 1e-9)} points"
     )
 
 
 def _verdict(found: Comparison) -> str:
-    """The set that cannot be told apart from the best."""
+    """The set that cannot be told apart from the best; its test is at its own level."""
     n, names = len(found.aligned.items), found.best_set
-    if len(names) == len(found.aligned.names):
-        return f"{', '.join(names)} cannot be told apart on {n} items"
     rest = [name for name in found.aligned.names if name not in names]
-    said = f"{', '.join(names)} cannot be told apart from the best on {n} items"
+    apart = f"{', '.join(names)} cannot be told apart on {n} items"
+    if not rest:
+        return apart
     if len(names) == 1:
-        said = f"{names[0]} agrees most often on {n} items"
-    return f"{said}; {', '.join(rest)} can be: worse"
+        apart = f"{names[0]} is alone in the best set on {n} items"
+    return f"{apart}; left out of the best set at {found.alpha:.0%}: {', '.join(rest)}"
 
 
 def _drift(found: Comparison) -> list[str]:

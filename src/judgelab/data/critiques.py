@@ -30,8 +30,8 @@ _PLACE = re.compile(
     rf"|\b(?:first|second|third|fourth|last|final|opening|closing)\s+{_PART}",
     re.I,
 )
-_COMMON = frozenset(
-    """a about above after again all already also although an and another any anything are around
+_COMMON_WORDS = """
+    a about above after again all already also although an and another any anything are around
     as at be because been before being below between both but by can cannot could did do does
     doing don done down during each either else enough even every few for from further get gets
     give gives given had has have having he her here hers him his how however i if in instead into
@@ -42,8 +42,8 @@ _COMMON = frozenset(
     very was we well were what when where whether which while who whom whose why will with within
     without would yes yet you your
     answer answers context input interaction item output question reply response text user
-    bad correct fail fails good incorrect pass passes right wrong""".split()
-)
+    bad correct fail fails good incorrect pass passes right wrong"""
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 def is_usable(example: Example) -> bool:

@@ -55,7 +55,7 @@ class Ceiling:
     looks: tuple[Look, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """source, who, n, enough, metrics (as in a scorecard; empty where unknown), reason, notes."""
+        """The fields by name, and the metrics as in a scorecard; empty where unknown."""
         found = self.card.to_json(self.who) if self.card else {"metrics": {}}
         return {
             "source": self.source,
@@ -128,7 +128,7 @@ def ceiling_of(
     """The expert's second labels where they are enough, else other people's, else what there is.
 
     Other people are pooled: each of their labels is one look at the item, held against the label
-    that decides. Where that label is itself the majority of theirs, it is no reference for them:
+    that decides. Where that label itself follows their majority, it is no reference for them:
     each two of them are then held against each other, both ways round, so that no name decides
     which is the reference. Looks at one item, or at items of one group, are one cluster. People
     who labelled a chosen part of the items (`chosen_parts`) are left out. Who that is, is told by
@@ -156,8 +156,8 @@ def ceiling_of(
         names = sorted({name for name in kept if scope.people[name]})
         who = f"{_listed(names)} against each other"
         notes = (
-            "the label that decides is the majority of these people's and steadier than one "
-            "person's: a judge can agree with it more than they do with each other.",
+            "the label that decides follows the majority of these people, and is steadier than one "
+            "person: a judge can agree with it more than they do with each other.",
         )
     else:
         names = sorted({name for name in kept if scope.people[name]})

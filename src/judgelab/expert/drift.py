@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise as successive
 from typing import Any, Literal
 
 from judgelab.expert.people import CODES, fisher
@@ -93,7 +94,7 @@ def drift(voices: Voices, *, level: float = 0.95, seed: int = 0) -> Drift:
     within = [
         (a.label, b.label)
         for said in histories.values()
-        for a, b in zip(said, said[1:], strict=False)
+        for a, b in successive(said)
         if a.round is not None and a.round == b.round and not too_soon(a, b)
     ]
     own = (len(within), sum(a != b for a, b in within))
@@ -167,7 +168,7 @@ def _between(histories: Mapping[str, list[Said]]) -> dict[int, list[tuple[str, L
     for id_, said in histories.items():
         last = {_number(one.round): one for one in said}
         numbers = sorted(last)
-        for earlier, later in zip(numbers, numbers[1:], strict=False):
+        for earlier, later in successive(numbers):
             if not too_soon(last[earlier], last[later]):
                 found.setdefault(later, []).append((id_, last[earlier].label, last[later].label))
     return found

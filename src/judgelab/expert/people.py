@@ -15,8 +15,10 @@ from judgelab.metrics.scorecard import Metric
 from judgelab.types import Label
 
 ENOUGH, SHARE = 30, 0.1  # second labels: at least so many, and that share of the items
-FOLLOWS = 0.99  # a label that so often is the majority of the others is made of theirs
-DIFFERENCES = 5  # of the others, without which that could not be seen
+# A label is the majority of the others' where somebody who looked himself would have contradicted
+# it at least so often, and a label of this name does so in this share of those times at most.
+EXPECTED, CONTRADICTS = 10, 0.05
+SIDES_WITH_FEWER = 0.25  # of somebody who looks himself, where others differ two to one
 CHOSEN = 0.001  # p below which a person labelled a chosen part of the items
 CODES: Mapping[Label | None, int] = {"fail": 1, "pass": 0, None: -1}
 
@@ -160,15 +162,18 @@ def inter_agreement(voices: Voices, *, level: float = 0.95, seed: int = 0) -> In
 
 
 def made_of_others(voices: Voices) -> str | None:
-    """The name, the deciding label's or a person's, whose label is the majority of the others'.
+    """The name, the deciding label's or a person's, whose label follows the majority of the others.
 
-    That is so where it follows the majority of two or more others on 99 % of the items, and
-    those differ on five or more. Where it holds for several people they merely agree.
+    That is so where it contradicts them far less than a person would: one who is wrong as often
+    as they are, by their disagreement, contradicts two who agree at that rate squared, and where
+    they differ sides with the fewer now and then. Where it holds for several they merely agree;
+    but not of somebody who labelled where others differ, and so made the majority.
     """
     said = {voices.decider: voices.labels, **voices.people}
-    found = [name for name in said if _follows(said, name)]
+    chosen = chosen_parts(voices)
+    found = [name for name in said if name not in chosen and _follows(said, name)]
     alone = voices.decider in found and not voices.again
-    return found[0] if len(found) == 1 or (found and alone) else None
+    return found[0] if len(found) == 1 or alone else None
 
 
 def chosen_parts(voices: Voices, derived: str | None = None) -> dict[str, str]:
@@ -220,16 +225,24 @@ def _others(said: Mapping[str, Mapping[str, Label]], name: str) -> dict[str, lis
 
 
 def _follows(said: Mapping[str, Mapping[str, Label]], name: str) -> bool:
-    followed = majorities = differences = 0
-    for id_, others in _others(said, name).items():
-        fails = others.count("fail")
-        if len(others) < 2 or id_ not in said[name]:
+    among = {
+        id_: others
+        for id_, others in _others(said, name).items()
+        if len(others) > 1 and id_ in said[name]
+    }
+    fails = {id_: others.count("fail") for id_, others in among.items()}
+    pairs = sum(math.comb(len(others), 2) for others in among.values())
+    unlike = sum(fails[id_] * (len(others) - fails[id_]) for id_, others in among.items())
+    # Two who are wrong at rate q, each by himself, differ at the rate 2 q (1 - q).
+    wrong = (1 - math.sqrt(max(0.0, 1 - 2 * unlike / pairs))) / 2 if pairs else 0.0
+    expected, contradicted = 0.0, 0
+    for id_, others in among.items():
+        if 2 * fails[id_] == len(others):
             continue
-        differences += 0 < fails < len(others)
-        if 2 * fails != len(others):
-            majorities += 1
-            followed += said[name][id_] == ("fail" if 2 * fails > len(others) else "pass")
-    return differences >= DIFFERENCES and followed >= FOLLOWS * majorities > 0
+        split = 0 < fails[id_] < len(others)
+        expected += SIDES_WITH_FEWER if split else wrong ** len(others)
+        contradicted += (said[name][id_] == "fail") != (2 * fails[id_] > len(others))
+    return expected >= EXPECTED and contradicted <= CONTRADICTS * expected
 
 
 def _alpha(

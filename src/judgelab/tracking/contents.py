@@ -36,6 +36,7 @@ PICTURES = {
     "table above.",
     "differences": "Each judge minus the one that all are compared with, on the same items. An "
     "interval that crosses the solid line holds no difference as well.",
+    "rounds": "How the best judge agrees with the labels of each round of labelling.",
     "cost": "What the answers of each judge cost against how good they are.",
 }
 METHODS = {

@@ -50,6 +50,8 @@ def of_sweep(sweep: Sweep) -> list[str]:
         wanted["differences"] = plots.differences
     if costs.can_cost(sweep):
         wanted["cost"] = costs.cost
+    if len(sweep.about.get("rounds", ())) > 1:
+        wanted["rounds"] = lambda sweep: plots.rounds(sweep.about["rounds"])
     made_of = [sweep.folder.path / "sweep.json"]
     made_of += [folder.path / "scores.json" for folder in sweep.complete]
     for name, figure in wanted.items():

@@ -48,6 +48,7 @@ def record(
         "versions": versions(),
         "revision": revision(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ceiling": bench.ceiling.to_json(),
         "calls": accounts.to_json(),
         "command": shlex.join(["judgelab", *sys.argv[1:]]),
         "complete": accounts.complete,
