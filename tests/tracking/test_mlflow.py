@@ -459,13 +459,20 @@ def test_the_parent_is_of_the_run_that_was_chosen(own: Lab) -> None:
 def test_where_none_is_chosen_there_is_no_best(own: Lab) -> None:
     own.project()
     below = {own.runs[0].id: ["recall of fail .31 under .50"]}
-    own.select(chosen=None, below_floors=below, best_set=[], text=["No winner: none meets them."])
+    own.select(
+        chosen=None,
+        below_floors=below,
+        best_set=[own.runs[0].id],
+        text=["No winner: none meets them."],
+    )
     found = own.project()
     tags = own.client.get_run(found.runs[own.sweep.id]).data.tags
     assert "best" not in tags
     note = tags["mlflow.note.content"]
     assert note.startswith("No winner: none meets them.")
-    assert "**✗**: below a floor." in note
+    assert "](" in note
+    assert "**✗** **●**" in note
+    assert "**●**: cannot be told apart from the best; **✗**: below a floor." in note
     assert "holdout" not in note
 
 

@@ -128,7 +128,7 @@ def test_the_forest_has_the_best_on_top_its_numbers_and_the_marks(sweep: Sweep) 
     assert _marks(axes) == [
         (0.61, "D", "black"),  # chosen
         (0.55, "o", "black"),  # in the set of the best
-        (0.5, "x", "white"),  # below a floor
+        (0.5, "v", "white"),  # below a floor
         (0.2, "o", "white"),
         (0.0, "s", "white"),  # a baseline
     ]
@@ -256,3 +256,11 @@ def _marks(axes: Any) -> list[tuple[float, str, str]]:
     return [
         (float(line.get_xdata()[0]), line.get_marker(), line.get_markerfacecolor()) for line in rows
     ]
+
+
+def test_one_below_a_floor_may_be_in_the_set_of_the_best(tmp_path: Path) -> None:
+    there = sweep_folders.sweep(tmp_path, KAPPAS, selection={}, set_size=3)
+    figure = plots.forest(there)
+    assert (0.5, "v", "black") in _marks(figure.axes[0])
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "below a floor, cannot be told apart from the best" in legend

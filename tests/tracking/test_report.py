@@ -246,7 +246,7 @@ def test_the_answer_is_the_selections_and_a_chosen_judge_is_marked(tmp_path: Pat
     assert "human against human" in there.of("judges")
     assert ".78 [.58, .93]" in there.of("judges")
     assert "incomplete, not ranked: budget: budget.usd=5 would be passed" in there.of("judges")
-    assert ".04 better in kappa than it is" in there.of("judges")
+    assert ".04 better in kappa on the items it was chosen on" in there.of("judges")
     assert "judge never fails" in there.of("judges")
 
 
@@ -300,6 +300,7 @@ def test_the_test_number_has_its_look_or_the_command_that_takes_one(tmp_path: Pa
     after = page(sweep)
     assert "look 1 of 3 on this test split" in after.of("test")
     assert "holdout" not in after.of("test")
+    assert "(look 1 of 3), nearest k=4: agreement .88 [" in after.of("answer")
     assert _plainly(folder.scores["metrics"]["kappa"]) in after.of("test")
     assert look_elsewhere.id not in (sweep.path / "report.html").read_text()
 

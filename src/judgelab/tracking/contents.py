@@ -13,7 +13,7 @@ from judgelab.selection import named
 from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sourced import Source, counted, summed
-from judgelab.tracking.sweeps import BASELINE, CHOSEN, INCOMPLETE, Sweep
+from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, Sweep
 
 WITH_TEST = "with texts of test items"  # in the head of a report that shows some
 SHOWN = 20  # disagreements of a kind
@@ -74,6 +74,7 @@ class Contents:
             "selection": sweep.selection,
             "chosen_from": Source(f"{sweep.folder.id}/sweep.json", sweep.about),
             "metric": named(sweep.metric),
+            "in_set": BEST,
             "cv": sweep.cv,
             "done": sweep.done,
             "best": sweep.best and self._about(sweep.best),
@@ -136,7 +137,7 @@ class Contents:
             "repeats": scores if card.get("repeats") else None,
             "weighted": bool(card.get("weights")),
             "below": below.get(folder.id) or [],
-            "plain": about["standing"] in (BASELINE, CHOSEN),
+            "too": about["standing"] == BELOW and self.sweep.in_set(folder),
         }
 
     def _ceiling(self) -> dict[str, Any] | None:
@@ -157,15 +158,17 @@ class Contents:
         }
 
     def _pairs(self) -> Iterator[dict[str, Any]]:
-        """The comparisons with the reference, the closest first."""
+        """The comparisons with the reference, in the order of their picture."""
         source = Source(f"{self.sweep.folder.id}/sweep.json", self.sweep.about)
         pairs = self.sweep.selection.get("pairs") or []
-        own = (
-            "difference" if self.sweep.metric == "agreement" else f"{self.sweep.metric}_difference"
-        )
-        for n in sorted(
-            range(len(pairs)), key=lambda n: (pairs[n]["p"] is None, -(pairs[n]["p"] or 0), n)
-        ):
+        metric = self.sweep.metric
+        own = "difference" if metric == "agreement" else f"{metric}_difference"
+
+        def place(n: int) -> tuple[bool, float, int]:
+            value = (pairs[n].get(own) or {"value": None})["value"]
+            return value is None, -(value or 0.0), n
+
+        for n in sorted(range(len(pairs)), key=place):
             at = ("selection", "pairs", n)
             folder = self.sweep.run(pairs[n]["a"])
             if folder is None:
@@ -258,10 +261,12 @@ class Contents:
 
     def _terms(self) -> dict[str, Any]:
         """What the intervals are, as the scorecards say."""
+        pairs = self.sweep.selection.get("pairs") or ()
         metrics = [m for folder in self.sweep.complete for m in folder.scores["metrics"].values()]
         plain = {str(metric["method"]).removesuffix("_clustered") for metric in metrics}
         return {
             "methods": [METHODS.get(method, method) for method in sorted(plain)],
+            "tests": sorted({pair["p_method"].replace("_", " ") for pair in pairs}),
             "clustered": any(str(m["method"]).endswith("_clustered") for m in metrics),
             "policy": self.sweep.complete[0].scores["policy"] if self.sweep.complete else "error",
         }

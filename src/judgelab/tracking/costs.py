@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from judgelab.selection import named
 from judgelab.tracking.folder import RunFolder
-from judgelab.tracking.plots import bare, legend, mark, short, title
+from judgelab.tracking.plots import bare, legend, mark, short, style, title
 from judgelab.tracking.sweeps import CHOSEN, Sweep
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def cost(sweep: Sweep) -> Figure:
     axes = figure.add_subplot()
     for usd, metric, folder in points:
         at = usd or free
-        mark(axes, (at, metric["value"]), sweep.standing(folder))
+        mark(axes, (at, metric["value"]), style(sweep, folder))
         if metric["lo"] is not None:
             axes.plot([at, at], [metric["lo"], metric["hi"]], color="grey", lw=0.8, zorder=1)
         if folder.id in numbers:
@@ -60,7 +60,7 @@ def cost(sweep: Sweep) -> Figure:
     axes.set_ylabel(named(sweep.metric))
     title(axes, "Cost: none is both cheaper and better than those on the line")
     bare(axes, "top", "right")
-    legend(figure, [sweep.standing(folder) for *_, folder in points], [])
+    legend(figure, [style(sweep, folder) for *_, folder in points], [])
     return figure
 
 

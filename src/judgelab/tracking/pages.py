@@ -84,7 +84,7 @@ def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
         name = _cell(record["name"])
         name = f"[{name}]({links[folder.id]})" if folder.id in links else name
         name = f"*{name}* (baseline)" if record["baseline"] else name
-        name += MARKS.get(sweep.standing(folder), "")
+        name += _marks(sweep, folder)
         if not folder.complete:
             rows.append(_table_row([name, "incomplete", *[""] * (len(heads) - 2)]))
             continue
@@ -202,9 +202,15 @@ def _headline(sweep: Sweep) -> Iterator[str]:
         )
 
 
+def _marks(sweep: Sweep, folder: RunFolder) -> str:
+    standing = sweep.standing(folder)
+    too = MARKS[BEST] if standing == BELOW and sweep.in_set(folder) else ""
+    return MARKS.get(standing, "") + too
+
+
 def _claims(sweep: Sweep) -> Iterator[str]:
-    standings = {sweep.standing(folder) for folder in sweep.ranked}
-    marks = [f"{MARKS[s].strip()}: {s}" for s in (CHOSEN, BEST, BELOW) if s in standings]
+    said = "".join(_marks(sweep, folder) for folder in sweep.ranked)
+    marks = [f"{mark.strip()}: {means}" for means, mark in MARKS.items() if mark in said]
     if marks:
         yield f"{'; '.join(marks)}."
     if sweep.cv:

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 LINE = 38  # characters of a line of a name; it has two
 SHOWN = 40  # rows that a picture has room for
 CHANCE = {"kappa": 0.0, "mcc": 0.0, "gwet_ac1": 0.0, "balanced_accuracy": 0.5}
-# standing: (marker, filled, line style)
+# standing: (marker, line style); what is filled is chosen or cannot be told apart from the best
 STYLES = {
-    CHOSEN: ("D", True, "-"),
-    BEST: ("o", True, "-"),
-    OTHER: ("o", False, "-"),
-    BELOW: ("x", False, ":"),
-    BASELINE: ("s", False, "--"),
+    CHOSEN: ("D", "-"),
+    BEST: ("o", "-"),
+    OTHER: ("o", "-"),
+    BELOW: ("v", ":"),
+    BASELINE: ("s", "--"),
 }
+Style = tuple[str, bool]  # a standing, and whether its mark is filled
 Metric = Mapping[str, Any]
 
 
@@ -35,7 +36,7 @@ def forest(sweep: Sweep) -> Figure:
     """The ranking metric of every complete run with its interval, best on top."""
     folders = _shown(sweep)
     metrics = [folder.scores["metrics"][sweep.metric] for folder in folders]
-    styles = [sweep.standing(folder) for folder in folders]
+    styles = [style(sweep, folder) for folder in folders]
     figure, axes = _rows([folder.record["name"] for folder in folders], metrics, styles)
     if sweep.metric in CHANCE:
         axes.axvline(CHANCE[sweep.metric], color="grey", linewidth=0.9, linestyle=":", zorder=0)
@@ -56,7 +57,7 @@ def differences(sweep: Sweep) -> Figure:
     rows = _pairs(sweep)
     reference = sweep.run(sweep.selection["reference"])
     names = [folder.record["name"] for folder, _ in rows]
-    styles = [sweep.standing(folder) for folder, _ in rows]
+    styles = [style(sweep, folder) for folder, _ in rows]
     figure, axes = _rows(names, [difference for _, difference in rows], styles)
     axes.axvline(0, color="black", linewidth=0.9, zorder=0)
     margin, note = sweep.selection.get("margin"), ""
@@ -143,7 +144,7 @@ def _pairs(sweep: Sweep) -> list[tuple[RunFolder, Metric]]:
 
 
 def _rows(
-    names: Sequence[str], metrics: Sequence[Metric], styles: Sequence[str]
+    names: Sequence[str], metrics: Sequence[Metric], styles: Sequence[Style]
 ) -> tuple[Figure, Axes]:
     """A row a name: its mark and interval, and both in digits at the right."""
     from matplotlib.figure import Figure
@@ -152,17 +153,17 @@ def _rows(
     height = 0.36 if any("\n" in label for label in labels) else 0.28
     figure = Figure(figsize=(7.6, 1.5 + height * len(names)), layout="constrained")
     axes = figure.add_subplot()
-    for y, (metric, style) in enumerate(zip(metrics, styles, strict=True)):
+    for y, (metric, look) in enumerate(zip(metrics, styles, strict=True)):
         if metric["value"] is None:
             continue
         if metric["lo"] is not None:
             axes.plot([metric["lo"], metric["hi"]], [y, y], color="black",
-                      linestyle=STYLES[style][2], lw=1.3, zorder=1)  # fmt: skip
-        mark(axes, (metric["value"], y), style)
+                      linestyle=STYLES[look[0]][1], lw=1.3, zorder=1)  # fmt: skip
+        mark(axes, (metric["value"], y), look)
     axes.set_yticks(range(len(names)), labels, fontsize=9)
-    for label, style in zip(axes.get_yticklabels(), styles, strict=True):
-        label.set_fontweight("bold" if style == CHOSEN else "normal")
-        label.set_fontstyle("italic" if style == BASELINE else "normal")
+    for label, (standing, _) in zip(axes.get_yticklabels(), styles, strict=True):
+        label.set_fontweight("bold" if standing == CHOSEN else "normal")
+        label.set_fontstyle("italic" if standing == BASELINE else "normal")
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.margins(x=0.04)
     said = [scoring.in_words_of(m).replace("–", "undefined") for m in metrics]
@@ -175,11 +176,17 @@ def _rows(
     return figure, axes
 
 
-def mark(axes: Axes, at: tuple[float, float], style: str) -> None:
-    """The shape of a standing, at a point."""
-    marker, filled, _ = STYLES[style]
-    axes.plot(*at, marker, color="black", mfc="black" if filled else "white", ms=7, mew=1.4,
-              zorder=3)  # fmt: skip
+def style(sweep: Sweep, folder: RunFolder) -> Style:
+    """How a run is drawn in its sweep."""
+    standing = sweep.standing(folder)
+    return standing, standing == CHOSEN or (standing != BASELINE and sweep.in_set(folder))
+
+
+def mark(axes: Axes, at: tuple[float, float], look: Style) -> None:
+    """The mark of a style, at a point."""
+    standing, filled = look
+    axes.plot(*at, STYLES[standing][0], color="black", mfc="black" if filled else "white", ms=7,
+              mew=1.4, zorder=3)  # fmt: skip
 
 
 def _ceiling(axes: Axes, sweep: Sweep) -> list[Any]:
@@ -195,17 +202,22 @@ def _ceiling(axes: Axes, sweep: Sweep) -> list[Any]:
     return [line]
 
 
-def legend(figure: Figure, styles: Iterable[str], more: Sequence[Any]) -> None:
-    """What the shapes mean: those that occur."""
+def legend(figure: Figure, styles: Iterable[Style], more: Sequence[Any]) -> None:
+    """What the marks mean: those that occur."""
     from matplotlib.lines import Line2D
 
     there = set(styles)
-    plain = "variant" if there <= {OTHER, BASELINE} else "other variant"
+    plain = {standing for standing, _ in there} <= {OTHER, BASELINE}
+    words = {
+        (OTHER, False): OTHER if plain else f"other {OTHER}",
+        (BELOW, True): f"{BELOW}, {BEST}",
+    }
+    order = list(STYLES)
     entries = [
-        Line2D([], [], marker=marker, mfc="black" if filled else "white", color="black", ls=line,
-               lw=1.2, ms=7, mew=1.4, label=plain if style == OTHER else style)
-        for style, (marker, filled, line) in STYLES.items()
-        if style in there
+        Line2D([], [], marker=STYLES[standing][0], mfc="black" if filled else "white",
+               color="black", ls=STYLES[standing][1], lw=1.2, ms=7, mew=1.4,
+               label=words.get((standing, filled), standing))
+        for standing, filled in sorted(there, key=lambda look: (order.index(look[0]), look[1]))
     ]  # fmt: skip
     figure.legend(handles=[*entries, *more], loc="outside lower center", ncols=2, frameon=False,
                   fontsize=9, handlelength=3)  # fmt: skip
