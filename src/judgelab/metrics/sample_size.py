@@ -8,24 +8,19 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from judgelab.metrics.intervals import check_level
+from judgelab.metrics.names import named
 
 if TYPE_CHECKING:
     from judgelab.metrics.scorecard import Scorecard
 
 POINTS = (10, 5)
 WITHOUT_JUDGE = 0.8
-# The metrics, what their denominator counts, and how a person says them.
+# The metrics, and what their denominator counts.
 UNITS = {
     "agreement": "items",
     "recall_fail": "fails",
     "recall_pass": "passes",
     "precision_fail": "flagged",
-}
-NAMES = {
-    "agreement": "agreement",
-    "recall_fail": "recall of fail",
-    "recall_pass": "recall of pass",
-    "precision_fail": "precision of fail",
 }
 
 
@@ -129,9 +124,9 @@ def in_words(needs: Mapping[str, Any]) -> list[str]:
     for name, need in needs["metrics"].items():
         unit, n = need["unit"], need["n"]
         if need["half_width"] is None:
-            text = f"{NAMES[name]}: nothing to say yet on {_count(n, unit)}"
+            text = f"{named(name)}: nothing to say yet on {_count(n, unit)}"
         else:
-            text = f"{NAMES[name]}: ±{_points(need['half_width'])} points on {_count(n, unit)}"
+            text = f"{named(name)}: ±{_points(need['half_width'])} points on {_count(n, unit)}"
         if "at_least" in need:
             text += f"; no miss in {n} proves " + (
                 "nothing" if need["at_least"] is None else f"only ≥ {_share(need['at_least'])}"
