@@ -276,7 +276,8 @@ class Selection:
         if optimism and optimism["value"] is not None and self.chosen:
             yield (
                 f"This {named(self.rules.metric)} is optimistic: the best of "
-                f"{optimism['variants']} looks about {short(optimism['value'])} better on the items it was chosen on than "
+                f"{optimism['variants']} looks about {short(optimism['value'])} better "
+                "on the items it was chosen on than "
                 "it is. The number to report comes from judgelab holdout."
             )
 
