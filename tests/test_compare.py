@@ -310,7 +310,9 @@ def test_abstentions_of_runs_count_as_the_runs_were_scored(lab):
 def run_of_policy(lab: Lab, name: str, others: dict[str, str]) -> str:
     """The run of a file of verdicts that is none of these."""
     texts = {p.name: (p / "config.yaml").read_text() for p in lab.runs}
-    (one,) = [i for i, text in texts.items() if f"{name}.jsonl" in text and i not in others.values()]
+    (one,) = [
+        i for i, text in texts.items() if f"{name}.jsonl" in text and i not in others.values()
+    ]
     return one
 
 

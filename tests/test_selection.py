@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from judgelab.errors import ConfigError
 from judgelab.metrics.scorecard import scorecard
-from judgelab.selection import Candidate, Rules, Selection
+from judgelab.rules import Rules
+from judgelab.selection import Candidate, Selection
 
 N = 120
 EXPERT = np.arange(N) % 3 == 0  # 40 fails

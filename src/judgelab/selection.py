@@ -7,71 +7,20 @@ compared with and never chosen. What cannot be told apart from the best is shown
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from judgelab.errors import ConfigError
-from judgelab.metrics.agreement import METRICS
 from judgelab.metrics.bootstrap import DRAWS
+from judgelab.metrics.names import named
+from judgelab.rules import Rules
 from judgelab.scoring import in_words, short
 
 ALPHA = 0.10  # of the set that cannot be told apart from the best
-NAMES = {
-    "recall_fail": "recall of fail",
-    "recall_pass": "recall of pass",
-    "precision_fail": "precision of fail",
-    "precision_pass": "precision of pass",
-    "f1_fail": "F1 of fail",
-    "f1_pass": "F1 of pass",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-}
 NAMED = 5  # variants of a set that a sentence names
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a sweep chooses: declared before it is run.
-
-    Args:
-        metric: what the best is best in.
-        floors: metric -> the least that its point estimate must be.
-        margin: how much worse, in the metric, a cheaper variant may be to be offered.
-
-    Raises ConfigError for a metric that is not one, or may not choose, and for other numbers.
-    """
-
-    metric: str = "kappa"
-    floors: Mapping[str, float] = field(default_factory=lambda: {"recall_fail": 0.5})
-    margin: float = 0.05
-
-    def __post_init__(self) -> None:
-        for key, name in (
-            ("search.metric", self.metric),
-            *((f"search.floors.{name}", name) for name in self.floors),
-        ):
-            if name not in METRICS:
-                raise ConfigError(f"{key}: {name} is no metric; allowed: {', '.join(METRICS)}.")
-        if self.metric == "gwet_ac1":
-            raise ConfigError(
-                "search.metric=gwet_ac1: at 10 % fails it gives a judge that always passes .89, "
-                "so it is shown and never chooses. Take kappa or balanced_accuracy."
-            )
-        for name, floor in self.floors.items():
-            if not isinstance(floor, int | float) or not -1 <= floor <= 1:
-                raise ConfigError(f"search.floors.{name}={floor}: a number from -1 to 1.")
-        if not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
-            raise ConfigError(f"search.margin={self.margin}: a number between 0 and 1, e.g. 0.05.")
-
-    @property
-    def in_words(self) -> str:
-        """The floors: `recall of fail >= .50`."""
-        floors = (f"{named(n)} >= {short(float(least))}" for n, least in self.floors.items())
-        return " and ".join(floors)
 
 
 @dataclass(frozen=True)
@@ -326,8 +275,8 @@ class Selection:
         optimism = found["optimism"]
         if optimism and optimism["value"] is not None and self.chosen:
             yield (
-                f"This {named(self.rules.metric)} is optimistic: the best of {optimism['variants']} "
-                f"looks about {short(optimism['value'])} better on the items it was chosen on than "
+                f"This {named(self.rules.metric)} is optimistic: the best of "
+                f"{optimism['variants']} looks about {short(optimism['value'])} better on the items it was chosen on than "
                 "it is. The number to report comes from judgelab holdout."
             )
 
@@ -358,14 +307,11 @@ class Selection:
         """By the interval of the metric's difference, at a level paid by all that was tried."""
         level = 1 - (1 - self.level) / max(1, self._family - 1)
         pair = self._compare(other, reference, level)
-        name = "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
+        name = (
+            "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
+        )
         hi = pair[name]["hi"] if name in pair else pair["difference"]["hi"]
         return hi is not None and hi < 0
-
-
-def named(metric: str) -> str:
-    """A metric as a sentence has it: recall of fail."""
-    return NAMES.get(metric, metric)
 
 
 def _least(pairs: Sequence[Mapping[str, Any]], among: set[str]) -> float | None:

@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from judgelab import __version__, runner, variants
 from judgelab import config as configs
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
+from judgelab.rules import Rules
 from judgelab.runner import Bench, Progress, Run
 from judgelab.scoring import codes, majority
-from judgelab.selection import Candidate, Rules, Selection
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
@@ -195,6 +193,10 @@ def rules(config: Mapping[str, Any]) -> Rules:
 
 def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, Any]:
     """The choice among the finished runs; the block `selection` of sweep.json."""
+    import numpy as np
+
+    from judgelab.selection import Candidate, Selection
+
     labels = bench.labels
     items = sorted(labels)
     complete = [folder for folder in folders if folder.complete]

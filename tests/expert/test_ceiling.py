@@ -6,7 +6,6 @@ import random
 from pathlib import Path
 
 import pytest
-from labs import SHARED
 from people_labs import adjudicated, by, flipped, noisy, part, truths
 
 from judgelab.data.readers.jsonl import JsonlReader
@@ -15,6 +14,7 @@ from judgelab.data.verdicts import read_verdicts
 from judgelab.expert.ceiling import BEYOND, Ceiling, beyond, ceiling, ceiling_of_dataset
 from judgelab.metrics.scorecard import scorecard
 from judgelab.types import Annotation, Label
+from labs import SHARED
 
 LABELS = truths(300)
 IDS = list(LABELS)
@@ -179,7 +179,7 @@ def test_nothing_is_said_without_a_ceiling_or_common_items() -> None:
 
 def test_an_abstention_is_no_agreement_and_a_missing_line_is_left_out() -> None:
     found = ceiling(LABELS, again(), "ann")
-    judge: dict[str, Label | None] = {i: None for i in IDS[:30]}
+    judge: dict[str, Label | None] = dict.fromkeys(IDS[:30])
     held = beyond(found, judge)
     assert (held.code, held.n) == (None, 30)
     assert held.difference is not None

@@ -95,7 +95,7 @@ def test_labels_of_the_rows_come_before_round_2() -> None:
 
 def test_clustered_flips_count_by_group() -> None:
     log = rounds(LABELS, flipped(LABELS, PASSES[:12]))
-    same = {i: "one" for i in PASSES[:12]}
+    same = dict.fromkeys(PASSES[:12], "one")
     found = drift(hear(newest(log), log, "ann", same))
     assert found.steps[0].changes.p_method == "sign_flip_clustered"
     assert found.verdict == "none_seen"

@@ -21,8 +21,8 @@ from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
+from judgelab.rules import Rules
 from judgelab.runner import Bench, Run
-from judgelab.selection import Rules
 from judgelab.tracking.folder import RunFolder
 from judgelab.variants import Variant
 

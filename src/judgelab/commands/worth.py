@@ -78,13 +78,17 @@ class Worth:
 
 def _labels(dataset: Dataset, config: SplitConfig) -> dict[str, Any]:
     """What the labels of each part could say of a judge, as the split would be made now."""
-    whole = {"all": Counter(known.label for known in dataset.labels.values())}
+    whole: dict[str, Counter[Any]] = {
+        "all": Counter(known.label for known in dataset.labels.values())
+    }
     try:
         made = _would_be(dataset, config)
     except UserError as error:  # said, but no reason to say nothing of the labels
         return {"mode": None, "parts": _parts(whole), "groups": None, "note": str(error)}
     counts = made.counts()
-    held_out = {part: counts[part] for part in ("dev", "test") if part in counts}
+    held_out: dict[str, Counter[Any]] = {
+        part: counts[part] for part in ("dev", "test") if part in counts
+    }
     groups = Counter(group for group in made.clusters.values() if group is not None)
     return {
         "mode": made.mode,

@@ -9,7 +9,7 @@ from typing import Any
 
 from judgelab.calls import accounts
 from judgelab.data.schema import Dataset
-from judgelab.selection import named
+from judgelab.metrics.names import named
 from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sourced import Source, counted, summed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from judgelab.selection import named
+from judgelab.metrics.names import named
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.plots import bare, legend, mark, short, style, title
 from judgelab.tracking.sweeps import CHOSEN, Sweep

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from judgelab import scoring
-from judgelab.selection import named
+from judgelab.metrics.names import named
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import BASELINE, BELOW, BEST, CHOSEN, OTHER, Sweep
 
