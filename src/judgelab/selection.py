@@ -292,7 +292,7 @@ class Selection:
             value, best = one.value(metric), reference.value(metric)
             if value is not None and best is not None and value >= best:
                 yield (
-                    f"The baseline {one.name} is as good: {named(metric)} "
+                    f"The baseline {one.name} is at least as good: {named(metric)} "
                     f"{in_words(one.card, metric)}."
                 )
             elif not self._shown_better(reference, one):

@@ -154,8 +154,6 @@ def report(
         click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
     else:
         show.leaderboard(folders, f"{bench.dataset.name}, {bench.part}", choice)
-        for text in choice["text"] if choice else ():
-            show.line(text)
     if bench.split.exploratory:
         show.err.print(
             f"[bold]exploratory, no held-out claim[/]: {len(bench.labels)} labels, each judged "

@@ -52,7 +52,7 @@ def leaderboard(
     folders: Sequence[RunFolder], title: str, choice: Mapping[str, Any] | None = None
 ) -> None:
     """One row a run, the positive class is fail; with a sweep's choice a mark before each."""
-    said = f"{title}: {', '.join(_about(folders))}" + (f"\n{LEGEND}" if choice else "")
+    said = f"{title}: {', '.join(_about(folders))}"
     table = Table(title=escape(said), title_justify="left", box=None, pad_edge=False)
     table.add_column("variant", overflow="fold", max_width=34)
     table.add_column("n", justify="right")
@@ -71,6 +71,8 @@ def leaderboard(
     if row := _ceiling(folders):
         table.add_row(*row, style="dim")
     _wide().print(table)
+    for text in (LEGEND, *choice["text"]) if choice else ():
+        err.print(text, soft_wrap=True, markup=False)
 
 
 LEGEND = "* chosen   = not told apart from the best   - below a floor"
@@ -96,7 +98,7 @@ def _ceiling(folders: Sequence[RunFolder]) -> list[str]:
     if not found or not found["metrics"]:
         return []
     cells = (in_words(found, metric) for metric, _ in SHOWN)
-    return ["expert ceiling", str(found["n"]), *cells]
+    return ["expert ceiling", str(found["n"]), *cells, "100%"]
 
 
 def _mark(run: str, choice: Mapping[str, Any]) -> str:
