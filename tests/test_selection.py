@@ -126,7 +126,10 @@ def test_the_optimism_of_the_best_of_many_is_said_and_of_one_is_not() -> None:
     assert chosen(GOOD)["optimism"] is None
     found = chosen(GOOD, FAIR)
     assert found["optimism"]["variants"] == 2
-    assert any("optimistic" in text for text in found["text"])
+    assert found["text"][-1].endswith("comes from judgelab holdout.")
+    few = chosen(GOOD, FAIR, held_out=False)["text"][-1]
+    assert "optimistic" in few
+    assert "no held-out number" in few
 
 
 def test_the_order_of_the_variants_changes_nothing() -> None:

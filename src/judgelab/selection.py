@@ -20,6 +20,8 @@ from judgelab.rules import Rules
 from judgelab.scoring import in_words, short
 
 ALPHA = 0.10  # of the set that cannot be told apart from the best
+HELD_OUT = "The number to report comes from judgelab holdout."
+NOT_HELD_OUT = "With so few labels no held-out number is there to report."
 NAMED = 5  # variants of a set that a sentence names
 
 
@@ -51,6 +53,7 @@ class Selection:
         groups: the cluster of each item, or None.
         policy, level, seed, draws: as in `metrics.scorecard`.
         tried: variants tried on these items before and elsewhere; they widen the family.
+        held_out: whether there are other items to report a number from.
     """
 
     rules: Rules
@@ -62,6 +65,7 @@ class Selection:
     seed: int = 0
     draws: int = DRAWS
     tried: int = 0
+    held_out: bool = True
 
     @cached_property
     def variants(self) -> list[Candidate]:
@@ -278,7 +282,7 @@ class Selection:
                 f"This {named(self.rules.metric)} is optimistic: the best of "
                 f"{optimism['variants']} looks about {short(optimism['value'])} better "
                 "on the items it was chosen on than "
-                "it is. The number to report comes from judgelab holdout."
+                f"it is. {HELD_OUT if self.held_out else NOT_HELD_OUT}"
             )
 
     def _baselines(self) -> Iterator[str]:
