@@ -187,7 +187,7 @@ def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]
 def rules(config: Mapping[str, Any]) -> Rules:
     """How the sweep of a config chooses."""
     search = config["search"]
-    floors = {name: least for name, least in search["floors"].items() if least is not None}
+    floors = {name: least for name, least in (search["floors"] or {}).items() if least is not None}
     return Rules(search["metric"], floors, search["margin"])
 
 
