@@ -66,6 +66,17 @@ class Bench:
         group, level = self.split.config.group, self.level
         return ceiling_of_dataset(self.dataset, self.labels, group=group, level=level)
 
+    @cached_property
+    def mixed_rounds(self) -> list[str]:
+        """The banner of labels that were given in several rounds: each may be another rubric."""
+        if len({annotation.round for annotation in self.dataset.annotations}) < 2:
+            return []
+        from judgelab.expert.drift import drift
+        from judgelab.expert.voices import voices_of
+
+        mixed = drift(voices_of(self.dataset, self.split.config.group).only(self.labels)).mixed
+        return [f"{mixed[0].upper()}{mixed[1:]}."] if mixed else []
+
     @property
     def level(self) -> float:
         """Of every interval: .95, on test what the declared looks leave of it."""

@@ -221,7 +221,8 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, 
         held_out=not bench.split.exploratory,
         tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
     )
-    return selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
+    found = selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
+    return found | {"text": [*found["text"], *bench.mixed_rounds]}
 
 
 def _rounds(bench: Bench, choice: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -172,6 +172,8 @@ def _ceiling(bench: Bench, best: RunFolder) -> Iterator[str]:
     from judgelab.expert.ceiling import beyond
 
     ceiling = bench.ceiling
+    if not bench.sweep:  # a sweep has said so with its choice
+        yield from bench.mixed_rounds
     if ceiling.card:
         yield f"the expert ceiling is {ceiling.who}, on {ceiling.n} of these items"
     if line := ceiling.in_words():
