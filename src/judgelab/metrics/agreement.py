@@ -165,6 +165,17 @@ METRICS: Mapping[str, Callable[[Tables], Array]] = {
 }
 
 
+def check_metric(name: str) -> str:
+    """The metric, if it is one.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if name not in METRICS:
+        raise ConfigError(f"{name} is not a metric; choose one of {', '.join(METRICS)}")
+    return name
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value, or None and the code of the reason why there is none."""
@@ -195,8 +206,7 @@ def estimate_of(name: str, table: Tables, scored: Confusion, items: int) -> Esti
     Raises:
         ConfigError: the metric is unknown.
     """
-    if name not in METRICS:
-        raise ConfigError(f"{name} is not a metric; choose one of {', '.join(METRICS)}")
+    check_metric(name)
     value = float(METRICS[name](table))
     if np.isnan(value):
         return Estimate(None, _why_undefined(name, scored, items))

@@ -191,4 +191,4 @@ def _mirrored(interval: Interval, *, centred: bool) -> Interval:
 
 def _right(name: str, side: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of the 36 cells are hits of a proportion for the judge of that side."""
-    return side[:, list(PROPORTIONS[name].hits)].sum(axis=-1) > 0
+    return np.asarray(side[:, list(PROPORTIONS[name].hits)].sum(axis=-1) > 0, np.bool_)

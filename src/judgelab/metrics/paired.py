@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from judgelab.errors import ConfigError
-from judgelab.metrics.agreement import METRICS
+from judgelab.metrics.agreement import check_metric
 from judgelab.metrics.bootstrap import DRAWS
 from judgelab.metrics.confusion import ABSTAINED, FAIL, PASS, count_tables, group_codes
 from judgelab.metrics.discordant import mcnemar, sign_flip
@@ -202,8 +202,7 @@ def non_inferior(
         ConfigError: an unknown metric or policy, or a margin that is not above 0.
         ValueError: see `compare`.
     """
-    if metric not in METRICS:
-        raise ConfigError(f"{metric} is not a metric; choose one of {', '.join(METRICS)}")
+    check_metric(metric)
     if not margin > 0:
         raise ConfigError(f"margin={margin} must be above 0, e.g. 0.05: what may be lost")
     joint = Joint.of(expert, cheap, best, groups, policy)
