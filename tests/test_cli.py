@@ -39,7 +39,7 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 104  # columns of a table
-COMMANDS = ("init", "run", "holdout", "rerun", "score", "data", "calls", "ui")
+COMMANDS = ("init", "run", "holdout", "rerun", "score", "compare", "data", "calls", "ui")
 
 
 def test_help_lists_the_commands_in_the_order_people_need_them(lab):
@@ -298,17 +298,22 @@ def test_score_of_recorded_verdicts(lab):
     done = lab(*given)
     assert done.code == 0, done.err
     lines = [line.split() for line in done.out.splitlines() if line.strip()][1:]
-    assert lines[0][:7] == ["judge", "n", "tp", "fn", "fp", "tn", "none"]
+    assert lines[0][:3] == ["judge", "n", "cover"]
     assert max(map(len, done.out.splitlines())) <= WIDEST
-    assert [line[:7] for line in lines[1:]] == [
-        ["a", "9", "3", "0", "6", "0", "0"],
-        ["b", "9", "2", "0", "6", "0", "1"],
-        ["w", "9", "0", "0", "0", "1", "8"],
+    assert [line[:3] for line in lines[1:4]] == [
+        ["a", "9", "100%"],
+        ["b", "9", "89%"],
+        ["w", "9", "11%"],
     ]
     assert "a: 1 verdicts on items without a label are left out" in done.err
     assert "b: 1 labelled items have no verdict (abstained: missing)" in done.err
     cards = {card["judge"]: card for card in json.loads(lab(*given, "--json").out)}
     assert cards["b"]["coverage"] == pytest.approx(8 / 9)
+    assert {name: tuple(card["confusion"].values()) for name, card in cards.items()} == {
+        "a": (3, 0, 6, 0, 0, 0),
+        "b": (2, 0, 6, 0, 1, 0),
+        "w": (0, 0, 0, 1, 3, 5),
+    }
     assert cards["w"]["confusion"]["abstained_fail"] == 3
     as_fail = json.loads(lab(*given, "--json", "--policy", "as_fail").out)
     assert as_fail[1]["metrics"]["recall_fail"]["value"] == 1

@@ -209,6 +209,12 @@ CASES = (
     Case(f"run {OWN} judge=always_fail limit=8", 0, MLFLOW_URI, says="could not be written"),
     Case("score --labels data.jsonl --verdicts verdicts.jsonl", 0),
     Case("score --labels data.jsonl --verdicts none.jsonl", 2),
+    Case("score --labels data.jsonl --verdicts runs:/{KEY}", 2),
+    Case("score --labels data.jsonl --verdicts runs:/abc", 2, MLFLOW, says="not be read"),
+    Case("score --labels data.jsonl --verdicts runs:/abc", 2, MLFLOW_URI, says="not be read"),
+    Case("compare --labels data.jsonl --verdicts verdicts.jsonl other.jsonl", 0),
+    Case("compare --labels data.jsonl --verdicts verdicts.jsonl {KEY}", 2, says="RUN=***"),
+    Case("compare latest {KEY}.jsonl", 2, says="***.jsonl: there is no such"),
     Case("calls stats", 0),
     Case("calls export latest answers.jsonl", 2),
     Case("calls export --all answers.jsonl", 0),
@@ -247,6 +253,7 @@ class Place:
         (self.lab / "data.csv").write_text("id,input,output,label\na,b,c,pass\nd,e,f,fail\n")
         verdicts = [{"id": row["id"], "verdict": "fail"} for row in data]
         write_rows(self.lab / "verdicts.jsonl", verdicts)
+        write_rows(self.lab / "other.jsonl", verdicts)
         (self.lab / "conf" / "model").mkdir(parents=True)
         (self.lab / "conf" / "model" / "mine.yaml").write_text(
             "defaults: [openai_compatible]\nname: m\nbase_url: http://there/${oc.env:MY_KEY}/v1\n"

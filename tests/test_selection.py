@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from judgelab.errors import ConfigError
 from judgelab.metrics.scorecard import scorecard
-from judgelab.selection import Candidate, Rules, Selection
+from judgelab.rules import Rules
+from judgelab.selection import Candidate, Selection
 
 N = 120
 EXPERT = np.arange(N) % 3 == 0  # 40 fails
@@ -37,7 +38,7 @@ ALWAYS_PASS = candidate("always pass", np.zeros(N, np.int64), baseline=True)
 ALWAYS_FAIL = candidate("always fail", np.ones(N, np.int64), baseline=True)
 GOOD = candidate("good", codes(range(6)))  # 2 missed fails, 4 false alarms
 FAIR = candidate("fair", codes(range(30)))
-POOR = candidate("poor", codes(range(55)))
+POOR = candidate("poor", codes(range(66)))
 BLIND = candidate("blind", np.where(np.arange(N) % 9 == 0, 1, 0))  # a third of the fails
 
 

@@ -98,6 +98,8 @@ MISTAKES = {
     "rerun": ("rerun nothing", "there are no runs"),
     "labels": ("score --labels x.jsonl --verdicts verdicts.jsonl", "no such file"),
     "verdicts": ("score --labels good.jsonl --verdicts verdicts.jsonl", "'maybe'"),
+    "compare": ("compare nothing nowhere", "there are no runs"),
+    "compared": ("compare --labels good.jsonl verdicts.jsonl", "'maybe'"),
     "check": ("data check dataset=csv dataset.path=bad.csv", "neither pass nor fail"),
     "init": ("init ragged.csv", "ragged rows"),
     "ui": ("ui", "nothing was tracked"),

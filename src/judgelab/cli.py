@@ -97,38 +97,47 @@ def rerun(run: str, live: bool, data: str | None) -> None:
     command.rerun(run, live=live, data=data)
 
 
-@cli.command()
-@click.option("--labels", required=True, type=click.Path(path_type=Path), help="Expert labels.")
-@click.option(
-    "--verdicts",
-    "verdicts",
-    required=True,
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Verdicts of one or several judges; may be given more than once.",
-)
-@click.option(
+FILE = click.Path(path_type=Path)
+POLICY = click.option(
     "--policy",
     type=click.Choice(["error", "as_fail", "as_pass", "exclude"]),
-    default="error",
-    show_default=True,
-    help="What an abstention counts as.",
+    help="What an abstention counts as; else error (wrong), or as the runs were scored.",
 )
-@click.option("--group", help="Cluster intervals by this field, such as context.question_id.")
+GROUP = click.option("--group", help="Cluster intervals by this field: context.question_id.")
+SOURCES = "Files, runs, or runs:/MLFLOW_ID/artifact; one or several."
+
+
+@cli.command()
+@click.option("--labels", required=True, type=FILE, help="Expert labels.")
+@click.option("--verdicts", required=True, multiple=True, help=SOURCES)
+@POLICY
+@GROUP
+@click.option("--annotations", type=FILE, help="More labels an item, for the ceiling.")
+@click.option("--weights", help="Field of how many items of the population each stands for.")
 @click.option("--json", "as_json", is_flag=True, help="The scorecards as JSON.")
-@click.argument("more", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("more", nargs=-1)
 def score(
-    labels: Path,
-    verdicts: Sequence[Path],
-    policy: str,
-    group: str | None,
-    as_json: bool,
-    more: Sequence[Path],
+    labels: Path, verdicts: Sequence[str], more: Sequence[str], as_json: bool, **options: Any
 ) -> None:
-    """Verdicts from any tool against expert labels."""
+    """Verdicts of any tool, or of runs, against expert labels."""
     from judgelab.commands import score as command
 
-    command.score(labels, [*verdicts, *more], policy=policy, group=group, as_json=as_json)
+    command.score(labels, [*verdicts, *more], as_json=as_json, **options)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--labels", type=FILE, help="Expert labels; without, those of the runs' dataset.")
+@click.option("--verdicts", multiple=True, help=SOURCES)
+@click.option("--baseline", metavar="NAME", help="Hold all others against this one.")
+@POLICY
+@GROUP
+@click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
+def compare(runs: Sequence[str], verdicts: Sequence[str], as_json: bool, **options: Any) -> None:
+    """Judges on the same items: who is better, and who cannot be told apart."""
+    from judgelab.commands import compare as command
+
+    command.compare([*verdicts, *runs], as_json=as_json, **options)
 
 
 @cli.group()
@@ -138,11 +147,12 @@ def data() -> None:
 
 @data.command()
 @click.argument("overrides", nargs=-1)
-def check(overrides: Sequence[str]) -> None:
-    """Labels, critiques usable as demos, duplicates, contradictions."""
-    from judgelab.commands import data as command
+@click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
+def check(overrides: Sequence[str], as_json: bool) -> None:
+    """What to mend, what the labels are worth, and how many it takes."""
+    from judgelab.commands import check as command
 
-    command.check(overrides)
+    command.check(overrides, as_json=as_json)
 
 
 @data.command()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from judgelab import __version__, resources
 from judgelab import config as configs
@@ -26,6 +27,9 @@ from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
 from judgelab.types import Label, Verdict, sha256
 from judgelab.variants import Variant
+
+if TYPE_CHECKING:
+    from judgelab.expert.ceiling import Ceiling
 
 Progress = Callable[[Variant, Verdict | None], None]
 
@@ -53,6 +57,19 @@ class Bench:
         judged = {item.id for fold in self.folds for item in fold.items}
         labels = self.split.labels(self.part, self.look)
         return {id_: label for id_, label in labels.items() if id_ in judged}
+
+    @cached_property
+    def ceiling(self) -> Ceiling:
+        """How well another human look agrees with the labels of the items that are judged."""
+        from judgelab.expert.ceiling import ceiling_of_dataset
+
+        group, level = self.split.config.group, self.level
+        return ceiling_of_dataset(self.dataset, self.labels, group=group, level=level)
+
+    @property
+    def level(self) -> float:
+        """Of every interval: .95, on test what the declared looks leave of it."""
+        return self.look.level if self.look else 0.95
 
     @property
     def order(self) -> dict[str, int]:
@@ -139,7 +156,7 @@ async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress
 
 def scores(bench: Bench, name: str, verdicts: list[Verdict]) -> dict[str, Any]:
     """The scorecard of a run as JSON, with what a reader has to know beside it."""
-    level = bench.look.level if bench.look else 0.95
+    level = bench.level
     clusters = bench.split.clusters
     card = score(bench.labels, verdicts, clusters=clusters, policy=bench.policy, level=level)
     about = {"part": bench.part, "mode": bench.split.mode, "exploratory": bench.split.exploratory}

@@ -76,8 +76,8 @@ def score(
         return card
     from judgelab.metrics.repeats import repeats
 
-    codes = _repeats(items, given, sorted(asked))
-    return replace(card, repeats=repeats(codes, groups=groups, level=level))
+    every = _repeats(items, given, sorted(asked))
+    return replace(card, repeats=repeats(every, groups=groups, level=level))
 
 
 def in_words(card: Mapping[str, Any], name: str) -> str:

@@ -7,71 +7,20 @@ compared with and never chosen. What cannot be told apart from the best is shown
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from judgelab.errors import ConfigError
-from judgelab.metrics.agreement import METRICS
 from judgelab.metrics.bootstrap import DRAWS
+from judgelab.metrics.names import named
+from judgelab.rules import Rules
 from judgelab.scoring import in_words, short
 
 ALPHA = 0.10  # of the set that cannot be told apart from the best
-NAMES = {
-    "recall_fail": "recall of fail",
-    "recall_pass": "recall of pass",
-    "precision_fail": "precision of fail",
-    "precision_pass": "precision of pass",
-    "f1_fail": "F1 of fail",
-    "f1_pass": "F1 of pass",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "MCC",
-}
 NAMED = 5  # variants of a set that a sentence names
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a sweep chooses: declared before it is run.
-
-    Args:
-        metric: what the best is best in.
-        floors: metric -> the least that its point estimate must be.
-        margin: how much worse, in the metric, a cheaper variant may be to be offered.
-
-    Raises ConfigError for a metric that is not one, or may not choose, and for other numbers.
-    """
-
-    metric: str = "kappa"
-    floors: Mapping[str, float] = field(default_factory=lambda: {"recall_fail": 0.5})
-    margin: float = 0.05
-
-    def __post_init__(self) -> None:
-        for key, name in (
-            ("search.metric", self.metric),
-            *((f"search.floors.{name}", name) for name in self.floors),
-        ):
-            if name not in METRICS:
-                raise ConfigError(f"{key}: {name} is no metric; allowed: {', '.join(METRICS)}.")
-        if self.metric == "gwet_ac1":
-            raise ConfigError(
-                "search.metric=gwet_ac1: at 10 % fails it gives a judge that always passes .89, "
-                "so it is shown and never chooses. Take kappa or balanced_accuracy."
-            )
-        for name, floor in self.floors.items():
-            if not isinstance(floor, int | float) or not -1 <= floor <= 1:
-                raise ConfigError(f"search.floors.{name}={floor}: a number from -1 to 1.")
-        if not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
-            raise ConfigError(f"search.margin={self.margin}: a number between 0 and 1, e.g. 0.05.")
-
-    @property
-    def in_words(self) -> str:
-        """The floors: `recall of fail >= .50`."""
-        floors = (f"{named(n)} >= {short(float(least))}" for n, least in self.floors.items())
-        return " and ".join(floors)
 
 
 @dataclass(frozen=True)
@@ -256,21 +205,22 @@ class Selection:
         return None
 
     def _optimism(self) -> dict[str, Any] | None:
-        """How much better the best of these looks than it is, were they all equal."""
+        """How much better the best of these looks here than it is."""
         from judgelab.metrics.best_set import optimism
 
-        ready = [one for one in self.variants if one.id not in self.below] or self.variants
-        if len(ready) < 2:
+        if len(self.variants) < 2:
             return None
         found = optimism(
             self.expert,
-            np.array([one.codes for one in ready]),
+            np.array([one.codes for one in self.variants]),
             metric=self.rules.metric,
+            floors=self.rules.floors,
             groups=self.groups,
             policy=self.policy,
             seed=self.seed,
         )
-        return found.to_json()
+        about = {"value": found.value, "variants": found.judges, "shrinkage": found.shrinkage}
+        return about | {"seed": found.seed, "B": found.draws, "reason": found.reason}
 
     def _text(self, found: Mapping[str, Any]) -> Iterator[str]:
         """What may be said, a sentence each."""
@@ -326,8 +276,8 @@ class Selection:
         if optimism and optimism["value"] is not None and self.chosen:
             yield (
                 f"This {named(self.rules.metric)} is optimistic: the best of "
-                f"{optimism['variants']} equal variants would look {short(optimism['value'])} "
-                "better here than it is. The number to report comes from judgelab holdout."
+                f"{optimism['variants']} looks about {short(optimism['value'])} better on the items it was chosen on than "
+                "it is. The number to report comes from judgelab holdout."
             )
 
     def _baselines(self) -> Iterator[str]:
@@ -336,6 +286,7 @@ class Selection:
         if reference is None:
             return
         metric = self.rules.metric
+        unclear = []
         for one in (one for one in self.candidates if one.baseline):
             value, best = one.value(metric), reference.value(metric)
             if value is not None and best is not None and value >= best:
@@ -344,20 +295,23 @@ class Selection:
                     f"{in_words(one.card, metric)}."
                 )
             elif not self._shown_better(reference, one):
-                yield f"{reference.name} is not shown to be better than the baseline {one.name}."
+                unclear.append(one.name)
+        if unclear:
+            plural = "s" if len(unclear) > 1 else ""
+            yield (
+                f"{reference.name} is not shown to be better than the baseline{plural} "
+                f"{_listed(unclear)}."
+            )
 
     def _shown_better(self, reference: Candidate, other: Candidate) -> bool:
         """By the interval of the metric's difference, at a level paid by all that was tried."""
         level = 1 - (1 - self.level) / max(1, self._family - 1)
         pair = self._compare(other, reference, level)
-        name = "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
+        name = (
+            "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
+        )
         hi = pair[name]["hi"] if name in pair else pair["difference"]["hi"]
         return hi is not None and hi < 0
-
-
-def named(metric: str) -> str:
-    """A metric as a sentence has it: recall of fail."""
-    return NAMES.get(metric, metric)
 
 
 def _least(pairs: Sequence[Mapping[str, Any]], among: set[str]) -> float | None:
@@ -368,6 +322,8 @@ def _least(pairs: Sequence[Mapping[str, Any]], among: set[str]) -> float | None:
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
     left = len(names) - NAMED
     shown = [*names[:NAMED], *([f"{left} more"] if left > 0 else [])]
     return f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from judgelab import __version__, runner, variants
 from judgelab import config as configs
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
+from judgelab.rules import Rules
 from judgelab.runner import Bench, Progress, Run
-from judgelab.scoring import codes
-from judgelab.selection import Candidate, Rules, Selection
+from judgelab.scoring import codes, majority
 from judgelab.tracking.folder import RunFolder, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
@@ -195,6 +193,10 @@ def rules(config: Mapping[str, Any]) -> Rules:
 
 def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, Any]:
     """The choice among the finished runs; the block `selection` of sweep.json."""
+    import numpy as np
+
+    from judgelab.selection import Candidate, Selection
+
     labels = bench.labels
     items = sorted(labels)
     complete = [folder for folder in folders if folder.complete]
@@ -219,6 +221,21 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, 
         tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
     )
     return selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
+
+
+def _rounds(bench: Bench, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How the best judge agrees with the labels of each round; empty where there is one round."""
+    if len({annotation.round for annotation in bench.dataset.annotations}) < 2:
+        return []
+    if not choice["reference"]:
+        return []
+    from judgelab.expert.drift import by_round
+    from judgelab.expert.voices import voices_of
+
+    voices = voices_of(bench.dataset, bench.split.config.group).only(bench.labels)
+    verdicts = majority(RunFolder(runs_folder() / choice["reference"]).verdicts)
+    rows = by_round(voices, verdicts, level=bench.level)
+    return [{"round": row["round"], **row["judge"]} for row in rows if row["judge"]]
 
 
 def _tried(bench: Bench) -> set[str]:
@@ -255,6 +272,7 @@ def write_sweep(
             "tracking": plan.variants[0].config["tracking"],
             "runs": [run.id for run in rank(there, rules(plan.variants[0].config).metric)],
             "selection": choice,
+            "rounds": _rounds(bench, choice),
         },
     )
     return folder, choice

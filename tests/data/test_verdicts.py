@@ -12,7 +12,7 @@ import pytest
 from judgelab.data.labels_file import read_labels
 from judgelab.data.verdicts import read_verdicts
 from judgelab.errors import DataError
-from judgelab.types import Verdict
+from judgelab.types import Interaction, Verdict
 
 
 def jsonl(path: Path, *rows: Any) -> Path:
@@ -133,13 +133,35 @@ def test_labels_with_and_without_groups(tmp_path: Path) -> None:
         {"id": "5", "label": "pass", "context": {"talk": None}},
     ]
     path = jsonl(tmp_path / "l.jsonl", *rows)
-    labels = {"1": "fail", "2": "pass", "5": "pass"}
-    assert read_labels(path) == (labels, None)
-    assert read_labels(path, "context.talk") == (labels, {"1": "a", "2": "b", "5": None})
+    known = read_labels(path)
+    assert (known.labels, known.clusters) == ({"1": "fail", "2": "pass", "5": "pass"}, None)
+    talks = read_labels(path, "context.talk")
+    assert (talks.labels, talks.clusters) == (known.labels, {"1": "a", "2": "b", "5": None})
     with pytest.raises(DataError, match=r"no item has the field 'context\.tlak'"):
         read_labels(path, "context.tlak")
     path = jsonl(tmp_path / "l.jsonl", *[row | {"group": f"g{n}"} for n, row in enumerate(rows)])
-    assert read_labels(path)[1] == {"1": "g0", "2": "g1", "5": "g4"}
+    assert read_labels(path).clusters == {"1": "g0", "2": "g1", "5": "g4"}
+
+
+def test_labels_know_their_texts_their_weights_and_who_gave_them(tmp_path: Path) -> None:
+    rows = [
+        {"id": "1", "label": "fail", "input": "a", "output": {"b": 1}, "w": 2, "annotator": "ann"},
+        {"id": "2", "label": "pass", "input": "a", "w": "0.5", "annotator": "ann"},
+        {"id": "3", "label": "", "w": "none"},
+    ]
+    known = read_labels(jsonl(tmp_path / "l.jsonl", *rows), weights="w")
+    texts = Interaction("", "a", '{\n  "b": 1\n}').content
+    assert (known.content, known.weights) == ({"1": texts}, {"1": 2.0, "2": 0.5})
+    assert known.expert == "ann"
+    both = [rows[0], rows[1] | {"annotator": "bob"}]
+    assert read_labels(jsonl(tmp_path / "l.jsonl", *both)).expert == ""
+
+
+@pytest.mark.parametrize("weight", [0, -1, "many", None, True, "nan", "inf", [1]])
+def test_a_weight_is_a_number_over_zero(weight: Any, tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "l.jsonl", {"id": "1", "label": "pass", "w": weight})
+    with pytest.raises(DataError, match=r"l\.jsonl, line 1, w: found .* a number over 0"):
+        read_labels(path, weights="w")
 
 
 @pytest.mark.parametrize("value", [0, 1, False, True, "0", "good", ["fail"]])

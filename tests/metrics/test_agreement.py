@@ -13,6 +13,7 @@ from metric_tables import EXPERT, JUDGE, random_tables, swapped
 from sklearn import metrics as sk
 
 from judgelab.errors import ConfigError
+from judgelab.metrics import names
 from judgelab.metrics.agreement import METRICS, estimate, estimates
 from judgelab.metrics.confusion import Confusion, apply_policy
 
@@ -37,6 +38,10 @@ EITHER_KIND = pytest.mark.parametrize(
 )
 
 
+def test_the_names_are_those_of_the_formulas() -> None:
+    assert tuple(METRICS) == names.METRICS
+
+
 def rates(table: np.ndarray) -> dict[str, float]:
     """scikit-learn's precision, recall and F1 of each class; NaN where it has none."""
     precision, recall, f1, _ = sk.precision_recall_fscore_support(
@@ -46,9 +51,9 @@ def rates(table: np.ndarray) -> dict[str, float]:
         sample_weight=table,
         zero_division=np.nan,
     )
-    names = ("fail", "pass")
+    classes = ("fail", "pass")
     values = {"precision": precision, "recall": recall, "f1": f1}
-    return {f"{key}_{names[i]}": row[i] for key, row in values.items() for i in (0, 1)}
+    return {f"{key}_{classes[i]}": row[i] for key, row in values.items() for i in (0, 1)}
 
 
 def quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> float:

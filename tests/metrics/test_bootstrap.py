@@ -22,6 +22,7 @@ from judgelab.metrics.bootstrap import (
 )
 from judgelab.metrics.confusion import group_tables
 from judgelab.metrics.intervals import Interval
+from judgelab.metrics.scorecard import scorecard
 
 SMALL = [9, 3, 4, 24, 0, 0]
 BOOTSTRAPPED = ("f1_fail", "f1_pass", "balanced_accuracy", "kappa", "mcc", "gwet_ac1")
@@ -221,10 +222,11 @@ def test_one_sided_or_unstable_statistics_have_no_bca() -> None:
     ("groups", "spread", "warnings"),
     [
         (9, stats.t.ppf(0.975, 8) * np.sqrt(9 / 8), ("few_clusters (9)",)),
-        (10, stats.norm.ppf(0.975), ()),
+        (10, stats.t.ppf(0.975, 9) * np.sqrt(10 / 9), ()),
+        (400, stats.t.ppf(0.975, 399) * np.sqrt(400 / 399), ()),
     ],
 )
-def test_few_clusters_warn_and_widen(groups: int, spread: float, warnings: tuple[str, ...]) -> None:
+def test_clusters_widen_and_few_warn(groups: int, spread: float, warnings: tuple[str, ...]) -> None:
     clusters = np.random.default_rng(2).integers(1, 9, size=(groups, 6))
     resamples = resample_clusters(clusters)
     kappa = METRICS["kappa"]
@@ -277,16 +279,52 @@ def test_chunks_draw_the_same_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(resample_items(SMALL, draws=1000).tables, whole.tables)
 
 
+def test_no_work_grows_with_the_items() -> None:
+    """A resample is a draw of the table: a thousand times the items are as many numbers to draw."""
+    one = resample_items(SMALL, draws=100)
+    thousand = resample_items(np.array(SMALL) * 1000, draws=100)
+    assert thousand.tables.shape == one.tables.shape == (100, 6)
+    assert thousand.left_out.shape == one.left_out.shape == (4, 6)
+    kinds = np.array([[2, 1, 0, 4, 0, 0], [0, 0, 3, 1, 0, 0]])
+    alike = resample_clusters(np.repeat(kinds, 5000, axis=0), draws=100)
+    assert alike.left_out.shape == (2, 6)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("prevalence", "n"), [(0.1, 50), (0.1, 100), (0.3, 50), (0.3, 200)])
-def test_simulated_coverage_of_kappa(prevalence: float, n: int) -> None:
+@pytest.mark.parametrize(("prevalence", "n"), [(0.1, 100), (0.3, 50), (0.3, 200)])
+def test_simulated_coverage_of_every_metric(prevalence: float, n: int) -> None:
     shares = np.array([0.8, 0.2, 0.1, 0.9, 0, 0]) * ([prevalence] * 2 + [1 - prevalence] * 4)
-    truth = float(METRICS["kappa"](shares))
+    covered: dict[str, list[bool]] = {name: [] for name in METRICS}
+    for seed, table in enumerate(np.random.default_rng(6).multinomial(n, shares, size=1000)):
+        card = scorecard(*items(table), draws=1000, seed=seed)
+        for name, hits in covered.items():
+            found = card.metrics[name].interval
+            if found.lo is not None and found.hi is not None:
+                hits.append(found.lo <= float(METRICS[name](shares)) <= found.hi)
+    # Upwards two standard errors of the simulation are let pass: too wide claims nothing false.
+    most = 0.99 + 2 * math.sqrt(0.99 * 0.01 / 1000)
+    for name, hits in covered.items():
+        assert len(hits) > 980
+        assert 0.93 <= np.mean(hits) <= most, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kappa", "f1_fail"])
+@pytest.mark.parametrize("groups", [30, 60])
+def test_simulated_coverage_of_clusters(name: str, groups: int) -> None:
+    """Five items a group; prevalence and accuracy differ from group to group."""
     rng = np.random.default_rng(6)
+
+    def tables(count: int) -> np.ndarray:
+        fails, right = rng.beta(2.4, 5.6, (count, 1)), rng.beta(5.1, 0.9, (count, 1))
+        expert, good = rng.random((count, 5)) < fails, rng.random((count, 5)) < right
+        cells = np.where(expert, np.where(good, 0, 1), np.where(good, 3, 2))
+        return np.stack([(cells == c).sum(axis=1) for c in range(6)], axis=1)
+
+    truth = float(METRICS[name](tables(400_000).sum(axis=0)))
     covered = []
-    for table in rng.multinomial(n, shares, size=600):
-        found = bootstrap_interval(resample_items(table, draws=2000, rng=rng), METRICS["kappa"])
-        if found.lo is not None and found.hi is not None:
-            covered.append(found.lo <= truth <= found.hi)
-    assert len(covered) > 570
-    assert 0.93 <= np.mean(covered) <= 0.995
+    for _ in range(1000):
+        resamples = resample_clusters(tables(groups), draws=2000, rng=rng)
+        lo, hi = limits(bootstrap_interval(resamples, METRICS[name]))
+        covered.append(lo <= truth <= hi)
+    assert 0.93 <= np.mean(covered) <= 0.99

@@ -108,3 +108,27 @@ def test_nothing_to_compare(verdicts: object) -> None:
 def test_other_shapes_and_codes_are_refused(verdicts: object) -> None:
     with pytest.raises(ValueError, match=r"verdicts must be|could not convert"):
         repeats(verdicts)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [50, 100])
+def test_simulated_coverage(n: int) -> None:
+    """A judge that says fail to 85 % of the fails and 8 % of the passes, each time anew."""
+    rng = np.random.default_rng(2)
+
+    def verdicts(items: int) -> np.ndarray:
+        chance = np.where(rng.random(items) < 0.3, 0.85, 0.08)
+        return (rng.random((items, 3)) < chance[:, None]).astype(int)
+
+    names = ("flip_rate", "pairwise_disagreement", "alpha")
+    truth = repeats(verdicts(300_000), draws=20)
+    covered: dict[str, list[bool]] = {name: [] for name in names}
+    for seed in range(800):
+        found = repeats(verdicts(n), draws=1000, seed=seed)
+        for name, hits in covered.items():
+            interval = getattr(found, name).interval
+            if interval.lo is not None:
+                hits.append(interval.lo <= getattr(truth, name).value <= interval.hi)
+    for name, hits in covered.items():
+        assert len(hits) > 780
+        assert 0.93 <= np.mean(hits) <= 0.99, name

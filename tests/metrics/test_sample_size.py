@@ -164,3 +164,14 @@ def test_words() -> None:
     assert sure[0] == "agreement: ±1 points on 310 items"
     ahead = in_words(without_judge(40, 100))
     assert ahead[1].endswith("205 more (about 718), for a judge that is right in .80")
+
+
+def test_weights_count_by_the_design_effect_too() -> None:
+    expert, judge = items([32, 8, 12, 88, 0, 0])
+    found = needs(scorecard(expert, judge, weights=[1 + 9 * (i % 2) for i in range(140)]))
+    need = found["metrics"]["agreement"]
+    assert need["deff"] > 1.3
+    assert need["more"]["5"] == (
+        math.ceil(half_width_items(need["planned_at"], 0.05) * need["deff"]) - 140
+    )
+    assert not in_words(found)[0].endswith("in new groups")

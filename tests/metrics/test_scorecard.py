@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -268,18 +267,6 @@ def test_the_constant_judge() -> None:
 def test_options_at_the_door(options: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
         scorecard(EXPERT, JUDGE, **options)  # type: ignore[arg-type]
-
-
-def test_ten_thousand_items_take_well_under_a_second() -> None:
-    rng = np.random.default_rng(0)
-    expert = rng.random(10_000) < 0.2
-    judge = np.where(rng.random(10_000) < 0.9, expert, ~expert).astype(np.int8)
-    start = time.process_time()
-    scorecard(expert, judge)
-    assert time.process_time() - start < 0.5
-    start = time.process_time()
-    scorecard(expert, judge, groups=rng.integers(0, 2000, 10_000).tolist())
-    assert time.process_time() - start < 2
 
 
 def read(name: str) -> list[dict[str, str]]:

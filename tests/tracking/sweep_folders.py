@@ -12,14 +12,16 @@ from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
 CEILING = {
-    "source": "annotations",
-    "who": ["ann", "bob"],
+    "source": "people",
+    "who": "bob beside ann",
     "n": 42,
+    "enough": False,
     "metrics": {
         "agreement": {"value": 0.9, "lo": 0.78, "hi": 0.96},
         "kappa": {"value": 0.78, "lo": 0.58, "hi": 0.93},
     },
     "reason": None,
+    "notes": ["Every second label is a fail."],
 }
 
 

@@ -459,13 +459,20 @@ def test_the_parent_is_of_the_run_that_was_chosen(own: Lab) -> None:
 def test_where_none_is_chosen_there_is_no_best(own: Lab) -> None:
     own.project()
     below = {own.runs[0].id: ["recall of fail .31 under .50"]}
-    own.select(chosen=None, below_floors=below, best_set=[], text=["No winner: none meets them."])
+    own.select(
+        chosen=None,
+        below_floors=below,
+        best_set=[own.runs[0].id],
+        text=["No winner: none meets them."],
+    )
     found = own.project()
     tags = own.client.get_run(found.runs[own.sweep.id]).data.tags
     assert "best" not in tags
     note = tags["mlflow.note.content"]
     assert note.startswith("No winner: none meets them.")
-    assert "**✗**: below a floor." in note
+    assert "](" in note
+    assert "**✗** **●**" in note
+    assert "**●**: cannot be told apart from the best; **✗**: below a floor." in note
     assert "holdout" not in note
 
 
@@ -473,14 +480,12 @@ def test_the_ceiling_is_a_row_below_the_judges(own: Lab) -> None:
     for run in own.runs:
         run.write_json("record.json", run.record | {"ceiling": sweep_folders.CEILING})
     row = pages.leaderboard(own.known, {}, room=5000).splitlines()[-1]
-    assert row.startswith(
-        "| *people among themselves* (ceiling) | .78 [.58, .93] | .90 [.78, .96] |"
-    )
-    unknown = {"source": None, "who": [], "n": 0, "metrics": {}, "reason": "no second labels"}
+    assert row.startswith("| *human against human* (ceiling) | .78 [.58, .93] | .90 [.78, .96] |")
+    unknown = {"source": None, "who": [], "n": 0, "metrics": {}, "reason": "no_second_labels"}
     for run in own.runs:
         run.write_json("record.json", run.record | {"ceiling": unknown})
     row = pages.leaderboard(own.known, {}, room=5000).splitlines()[-1]
-    assert "no second labels" in row
+    assert "unknown: no second labels" in row
     heads = pages.leaderboard(own.known, {}, room=5000).splitlines()[0]
     assert row.count("|") == heads.count("|")
 

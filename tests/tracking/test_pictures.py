@@ -12,7 +12,7 @@ import run_folders as made
 import sweep_folders
 from sweep_folders import metric
 
-from judgelab.tracking import pictures, plots
+from judgelab.tracking import costs, pictures, plots
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
@@ -128,7 +128,7 @@ def test_the_forest_has_the_best_on_top_its_numbers_and_the_marks(sweep: Sweep) 
     assert _marks(axes) == [
         (0.61, "D", "black"),  # chosen
         (0.55, "o", "black"),  # in the set of the best
-        (0.5, "x", "white"),  # below a floor
+        (0.5, "v", "white"),  # below a floor
         (0.2, "o", "white"),
         (0.0, "s", "white"),  # a baseline
     ]
@@ -143,7 +143,7 @@ def test_the_forest_has_the_best_on_top_its_numbers_and_the_marks(sweep: Sweep) 
         "other variant",
         "below a floor",
         "baseline",
-        "people among themselves (42 items)",
+        "human against human (42 items)",
     ]
 
 
@@ -191,7 +191,7 @@ def test_the_metric_is_the_declared_one(tmp_path: Path) -> None:
 
 
 def test_the_cost_line_is_of_those_that_none_beats(sweep: Sweep) -> None:
-    axes = plots.cost(sweep).axes[0]
+    axes = costs.cost(sweep).axes[0]
     assert axes.get_xscale() == "log"
     (line,) = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
     # The free baseline stands left of the cheapest; the dear one at .5 is the best.
@@ -207,7 +207,7 @@ def test_the_cost_line_is_of_those_that_none_beats(sweep: Sweep) -> None:
 
 def test_costs_that_are_alike_have_a_plain_axis(tmp_path: Path) -> None:
     there = sweep_folders.sweep(tmp_path, [0.6, 0.5, 0.0], usd=[0.2, 0.1, 0.0])
-    axes = plots.cost(there).axes[0]
+    axes = costs.cost(there).axes[0]
     assert axes.get_xscale() == "linear"
     assert min(x for x, *_ in _marks(axes)) == 0
 
@@ -256,3 +256,11 @@ def _marks(axes: Any) -> list[tuple[float, str, str]]:
     return [
         (float(line.get_xdata()[0]), line.get_marker(), line.get_markerfacecolor()) for line in rows
     ]
+
+
+def test_one_below_a_floor_may_be_in_the_set_of_the_best(tmp_path: Path) -> None:
+    there = sweep_folders.sweep(tmp_path, KAPPAS, selection={}, set_size=3)
+    figure = plots.forest(there)
+    assert (0.5, "v", "black") in _marks(figure.axes[0])
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "below a floor, cannot be told apart from the best" in legend

@@ -16,7 +16,7 @@ import sweep_folders
 
 from judgelab.calls import accounts
 from judgelab.data.schema import Dataset
-from judgelab.tracking import report
+from judgelab.tracking import contents, report, texts
 from judgelab.tracking.folder import RunFolder
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -243,10 +243,10 @@ def test_the_answer_is_the_selections_and_a_chosen_judge_is_marked(tmp_path: Pat
     rows = [one for one in there.all if one.tag == "tr"]
     marks = {one.attributes.get("class") for one in rows} - {None}
     assert marks == {"chosen", "cannot", "incomplete", "baseline", "ceiling"}
-    assert "people among themselves" in there.of("judges")
+    assert "human against human" in there.of("judges")
     assert ".78 [.58, .93]" in there.of("judges")
     assert "incomplete, not ranked: budget: budget.usd=5 would be passed" in there.of("judges")
-    assert ".04 better in kappa than it is" in there.of("judges")
+    assert ".04 better in kappa on the items it was chosen on" in there.of("judges")
     assert "judge never fails" in there.of("judges")
 
 
@@ -300,6 +300,7 @@ def test_the_test_number_has_its_look_or_the_command_that_takes_one(tmp_path: Pa
     after = page(sweep)
     assert "look 1 of 3 on this test split" in after.of("test")
     assert "holdout" not in after.of("test")
+    assert "(look 1 of 3), nearest k=4: agreement .88 [" in after.of("answer")
     assert _plainly(folder.scores["metrics"]["kappa"]) in after.of("test")
     assert look_elsewhere.id not in (sweep.path / "report.html").read_text()
 
@@ -369,13 +370,13 @@ def test_an_item_that_speaks_to_the_judge_is_flagged(tmp_path: Path) -> None:
 def test_many_disagreements_and_long_texts_are_cut_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "SHOWN", 0)
+    monkeypatch.setattr(contents, "SHOWN", 0)
     there = page(lab(tmp_path, selection={}))
     assert "… and 1 more of these" in there.of("disagreements")
-    monkeypatch.setattr(report, "SHOWN", 20)
+    monkeypatch.setattr(contents, "SHOWN", 20)
     long = _dataset(input="wordy " * 2000)
     there = page(lab(tmp_path / "b", selection={}, dataset=long), long)
-    assert f"… {12000 - report.LONGEST_TEXT:,} characters more" in there.of("disagreements")
+    assert f"… {12000 - texts.LONGEST:,} characters more" in there.of("disagreements")
 
 
 def test_data_that_have_changed_since_are_not_shown(tmp_path: Path) -> None:
@@ -407,7 +408,7 @@ def test_the_same_folders_give_the_same_page(tmp_path: Path) -> None:
 
 def test_plain_markdown_of_a_rubric() -> None:
     text = "# Title\n\nPass **all** that\nhelps.\n\n- one\n- <two>\n\n\n* three"
-    assert str(report.prose(text)).split("\n") == [
+    assert str(texts.prose(text)).split("\n") == [
         "<p>Title</p>",
         "<p>Pass <b>all</b> that helps.</p>",
         "<ul><li>one</li><li>&lt;two&gt;</li></ul>",

@@ -1,4 +1,4 @@
-"""`judgelab data check|split`."""
+"""`judgelab data split`, and what the commands of `data` share."""
 
 from __future__ import annotations
 
@@ -11,35 +11,14 @@ from rich.table import Table
 from judgelab import config as configs
 from judgelab import resources
 from judgelab.commands import show
-from judgelab.data.checks import check as run_checks
-from judgelab.data.checks import usable_critiques
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import Split, SplitConfig, make_split
-from judgelab.errors import ClaimError
-
-COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
-
-
-def check(overrides: Sequence[str]) -> None:
-    """What is wrong with a dataset; exit 1 where something has to be mended."""
-    dataset, _ = _load(overrides)
-    show.notes(dataset.notes)
-    findings = run_checks(dataset)
-    for finding in findings:
-        colour = COLOURS[finding.level]
-        show.out.print(f"[{colour}]{finding.level}[/] {escape(finding.title)}", soft_wrap=True)
-        if finding.ids:
-            show.line(f"  {', '.join(finding.ids[:8])}{' …' if finding.count > 8 else ''}")
-    usable, total, terse = usable_critiques(dataset)
-    show.line(f"critiques usable as demos: {usable} of {total}, {terse} terse")
-    errors = [finding for finding in findings if finding.level == "error"]
-    if errors:
-        raise ClaimError(f"{len(errors)} errors to mend in the data before it is judged against.")
 
 
 def split(overrides: Sequence[str]) -> None:
     """What each part holds, by label and by dimension."""
-    dataset, config = _load(overrides)
+    dataset_config, config = configured(overrides)
+    dataset = load(dataset_config)
     made = make_split(dataset, config, resources.lab() / "splits")
     table = Table(
         title=escape(f"split {config.name} ({made.mode})"), title_justify="left", box=None
@@ -61,11 +40,12 @@ def split(overrides: Sequence[str]) -> None:
         show.notes(["few labels: everything is judged out of fold, there is no held-out test"])
 
 
-def _load(overrides: Sequence[str]) -> tuple[Dataset, SplitConfig]:
+def configured(overrides: Sequence[str]) -> tuple[DatasetConfig, SplitConfig]:
+    """The dataset and the split that the overrides name."""
     with configs.hydra():
         config = configs.compose(overrides, lenient=True).config
         nodes = configs.resolved(config.dataset), configs.resolved(config.split)
-    dataset = load(configs.build(nodes[0], DatasetConfig, "dataset"))
+    dataset = configs.build(nodes[0], DatasetConfig, "dataset")
     return dataset, configs.build(nodes[1], SplitConfig, "split")
 
 

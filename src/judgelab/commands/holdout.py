@@ -17,6 +17,7 @@ from judgelab.commands.run import (
     report,
     say_estimate,
     track,
+    write_report,
 )
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.looks import Look, look
@@ -71,10 +72,11 @@ def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None
     report(bench, [run.folder], as_json=as_json)
     show.err.print(f"[bold]{escape(str(taken))}[/]; intervals at {taken.level:.1%}", soft_wrap=True)
     sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None
+    page = write_report(bench, sweep_folder, [], config)
     links = track(tracking, bench, [run.folder, *again], sweep_folder)
     if not run.folder.complete:
         raise IncompleteError(f"the look is incomplete; go on with: judgelab holdout {name}")
-    show.next_steps([f"again, from its record: judgelab rerun {run.folder.id[:8]}", *links])
+    show.next_steps([f"again, from its record: judgelab rerun {run.folder.id[:8]}", *page, *links])
 
 
 def _at_the_level_of(taken: Look, bench: Bench) -> list[RunFolder]:

@@ -18,10 +18,11 @@ from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
 from judgelab.commands.stopping import run_stoppable
+from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
+from judgelab.rules import Rules
 from judgelab.runner import Bench, Run
-from judgelab.selection import Rules
 from judgelab.tracking.folder import RunFolder
 from judgelab.variants import Variant
 
@@ -55,12 +56,13 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
         sweep_folder, choice = sweep.write_sweep(bench, plan, runs, failed, command)
     report(bench, folders, choice, as_json=as_json)
     show.notes(f"not run: {name}: {why}" for name, why in failed.items())
+    page = write_report(bench, sweep_folder, folders, plan.variants[0].config)
     links = track(tracking, bench, folders, sweep_folder)
     accounts(folders, pool)
     incomplete = [folder for folder in folders if not folder.complete]
     if incomplete or failed:
         raise IncompleteError(_what_is_missing(incomplete, failed, overrides, multirun))
-    show.next_steps([*_next(bench, folders, choice), *links])
+    show.next_steps([*_next(bench, folders, choice), *page, *links])
     if choice and not choice["chosen"]:
         _no_winner(bench, plan, choice)
 
@@ -188,6 +190,23 @@ def build_tracking(config: Mapping[str, Any]) -> MLflowTracking | None:
     from judgelab.tracking.mlflow import MLflowTracking
 
     return configs.build(config["tracking"], MLflowTracking, "tracking")
+
+
+def write_report(
+    bench: Bench,
+    sweep_folder: RunFolder | None,
+    folders: Sequence[RunFolder],
+    config: Mapping[str, Any],
+) -> list[str]:
+    """report.html of a sweep; gives a line that says where. Texts of test items are shown where
+    the config sends them to MLflow too."""
+    if sweep_folder is None or not (sweep_folder.path / "sweep.json").is_file():
+        return []
+    from judgelab.tracking import report as reports
+
+    asked = str((config["tracking"] or {}).get("texts")).lower() == "true"
+    page = reports.write(sweep_folder, folders, bench.dataset, test_texts=asked)
+    return [f"one page to show to a colleague: {shown(page)}"] if page else []
 
 
 def track(

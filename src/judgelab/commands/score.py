@@ -1,58 +1,221 @@
-"""`judgelab score`: verdicts from any tool against expert labels."""
+"""`judgelab score`: verdicts from any tool, or of runs, against expert labels."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
+from rich.table import Table
 
 from judgelab.commands import show
-from judgelab.data.labels_file import read_labels
-from judgelab.data.verdicts import read_verdicts
-from judgelab.errors import DataError
+from judgelab.data.annotations import read_annotations
+from judgelab.data.labels_file import Labels, read_labels
+from judgelab.data.readers import reader_for
+from judgelab.data.readers.values import key_text
+from judgelab.data.spellings import Spellings
+from judgelab.scoring import in_words, majority
 from judgelab.scoring import score as scorecard
-from judgelab.types import Verdict
+from judgelab.sources import Source, fit, judges, level_of, policy_of
+from judgelab.types import LABELS, Label, Verdict
+
+if TYPE_CHECKING:
+    from judgelab.expert.ceiling import Ceiling
 
 
 def score(
-    labels: Path, verdicts: Sequence[Path], *, policy: str, group: str | None, as_json: bool
+    labels: Path,
+    words: Sequence[str],
+    *,
+    policy: str | None,
+    group: str | None,
+    annotations: Path | None,
+    weights: str | None,
+    as_json: bool,
 ) -> None:
-    """One scorecard a judge, over all labelled items."""
-    known, clusters = read_labels(labels, group)
-    cards = []
-    for name, given in _judges(verdicts).items():
-        strange = sorted({v.id for v in given} - known.keys())
-        missing = len(known.keys() - {v.id for v in given})
-        if len(strange) == len({v.id for v in given}):
-            raise DataError(
-                f"no item of judge {name!r} is labelled in {labels}: ids such as "
-                f"{', '.join(strange[:3])} against {', '.join(list(known)[:3])}."
-            )
-        if strange:
-            show.notes([f"{name}: {len(strange)} verdicts on items without a label are left out"])
-        if missing:
-            show.notes([f"{name}: {missing} labelled items have no verdict (abstained: missing)"])
-        cards.append(scorecard(known, given, clusters=clusters, policy=policy).to_json(name))
+    """One scorecard a judge: of a file over all labelled items, of a run over those it judged."""
+    known = read_labels(labels, group, weights)
+    sources = judges(words)
+    policy = policy or policy_of(sources)
+    items = {source.name: _items(source, known) for source in sources}
+    cards = [
+        _card(source.name, known, items[source.name], source.verdicts, policy, level_of([source]))
+        for source in sources
+    ]
+    level, everywhere = level_of(sources), set().union(*items.values())
+    ceiling = _ceiling(annotations, known, everywhere, level) if annotations else None
+    if ceiling:
+        cards = [
+            card | _against(ceiling, source, items[source.name], level)
+            for card, source in zip(cards, sources, strict=True)
+        ]
     if as_json:
-        click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(cards, indent=1, ensure_ascii=False, allow_nan=False))
         return
-    clustered = f", clustered by {group}" if group else ""
-    show.scorecards(cards, f"positive class fail, abstentions: {policy}{clustered}")
-    show.notes(_low(cards))
+    others = [
+        _card(f"always {said}", known, everywhere, _all(said, everywhere), policy, level)
+        for said in LABELS
+    ]
+    if ceiling and ceiling.card:
+        others.append(ceiling.card.to_json("expert ceiling") | {"n": ceiling.n})
+    clustered = f", clustered by {group or 'group'}" if known.clusters else ""
+    weighted = f", weighted by {weights}" if weights else ""
+    title = f"positive class fail, abstentions: {policy}, intervals at {level:.1%}"
+    show.table(_table(cards, others, title + clustered + weighted))
+    show.notes([*_about(cards), *_about_ceiling(ceiling, cards), *_needed(cards)])
 
 
-def _judges(files: Sequence[Path]) -> Mapping[str, list[Verdict]]:
-    judges: dict[str, list[Verdict]] = {}
-    for file in files:
-        for name, given in read_verdicts(file).items():
-            if name in judges:
-                raise DataError(f"{file}: judge {name!r} is in another file too; rename one.")
-            judges[name] = list(given.values())
-    return judges
+def _items(source: Source, labels: Labels) -> set[str]:
+    """What a judge is scored on: a file's judge was asked all that is labelled."""
+    found = fit(source, labels)
+    items = found.ids
+    notes = []
+    if found.unlabelled:
+        notes.append(f"{len(found.unlabelled)} verdicts on items without a label are left out")
+    if found.moved:
+        notes.append(f"{len(found.moved)} items have other texts in {labels.where}: left out")
+    if source.run is None:
+        items = labels.labels.keys() - set(found.moved)
+        if missing := len(items - found.ids):
+            notes.append(f"{missing} labelled items have no verdict (abstained: missing)")
+    show.notes(f"{source.name}: {note}" for note in notes)
+    return items
 
 
-def _low(cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [f"{c['judge']}: reliability {c['reliability']}" for c in cards if c["reliability"]]
+def _all(said: Label, items: set[str]) -> list[Verdict]:
+    return [Verdict(item, said) for item in items]
+
+
+def _card(
+    name: str,
+    labels: Labels,
+    items: set[str],
+    verdicts: Sequence[Verdict],
+    policy: str,
+    level: float,
+) -> dict[str, Any]:
+    kept = {item: labels.labels[item] for item in items}
+    card = scorecard(
+        kept,
+        verdicts,
+        clusters=labels.clusters,
+        weights=labels.weights,
+        policy=policy,
+        level=level,
+    )
+    return card.to_json(name)
+
+
+def _table(
+    cards: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], title: str
+) -> Table:
+    """The headline of each judge; below, dim, what no judge is: constant ones, and people."""
+    table = Table(
+        title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column("judge", overflow="fold", min_width=12)
+    excluded = any("n_excluded" in card for card in cards)
+    for heading in ("n", *(["excl."] if excluded else []), "cover"):
+        table.add_column(heading, justify="right")
+    for _, heading in show.SHOWN:
+        table.add_column(heading, no_wrap=True)
+    for heading in ("AC1", "fails"):
+        table.add_column(heading, justify="right")
+    for card in (*cards, *others):
+        table.add_row(
+            escape(card["judge"]),
+            str(card["n"]),
+            *([str(card.get("n_excluded", ""))] if excluded else []),
+            _share(card["coverage"]),
+            *(in_words(card, metric) for metric, _ in show.SHOWN),
+            in_words(card, "gwet_ac1").partition(" ")[0],
+            _share(card["prevalence_fail"]),
+            style="dim" if card in others else None,
+        )
+    return table
+
+
+def _share(share: float | None) -> str:
+    """In per cent; 100 % is all of them."""
+    if share is None:
+        return "–"
+    return f"{share:.1%}" if 0.995 <= share < 1 or 0 < share < 0.005 else f"{share:.0%}"
+
+
+def _ceiling(path: Path, labels: Labels, items: set[str], level: float) -> Ceiling:
+    """Another human look at these items, from all labels that people gave."""
+    from judgelab.expert.ceiling import ceiling
+
+    ids = {key_text(row.values.get("id")) for row in reader_for(path).rows(path)}
+    given = read_annotations(path, Spellings({}), ids)
+    if strange := len(ids - labels.labels.keys()):
+        show.notes([f"{path}: {strange} items have no label in {labels.where}: left out"])
+    return ceiling(labels.labels, given, labels.expert, items, labels.clusters, level=level)
+
+
+def _against(ceiling: Ceiling, source: Source, items: set[str], level: float) -> dict[str, Any]:
+    """What a judge's JSON says of the ceiling."""
+    from judgelab.expert.ceiling import beyond
+
+    decided = {item: said for item, said in majority(source.verdicts).items() if item in items}
+    return {
+        "ceiling": ceiling.to_json(),
+        "beyond_ceiling": beyond(ceiling, decided, level=level).to_json(),
+    }
+
+
+def _about(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How far the numbers of each judge can be trusted."""
+    for card in cards:
+        warnings = [w for m in card["metrics"].values() for w in m.get("warnings", ())]
+        few = [word for word in dict.fromkeys(warnings) if word.startswith("few_clusters")]
+        said = [f"reliability {card['reliability']}"] if card["reliability"] else []
+        said += [card["caution"]] if card["caution"] else []
+        said += [word.replace("_", " ") for word in few]
+        if repeats := card.get("repeats"):
+            flips = _metric(repeats["flip_rate"])
+            alpha = _metric(repeats["alpha"])
+            said.append(
+                f"{repeats['k']} verdicts an item, the majority counts; flip rate {flips}, "
+                f"alpha {alpha}"
+            )
+        yield from (f"{card['judge']}: {one}" for one in said)
+
+
+def _about_ceiling(ceiling: Ceiling | None, cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if ceiling is None:
+        yield "ceiling unknown: --annotations FILE holds other labels of these items, if any"
+        return
+    if line := ceiling.in_words():
+        yield line
+    if ceiling.who:
+        yield f"the expert ceiling is {ceiling.who}, on {ceiling.n} items"
+    yield from ceiling.notes
+    for card in cards:
+        if card["beyond_ceiling"]["code"]:
+            more = _metric(card["beyond_ceiling"]["kappa_difference"])
+            yield (
+                f"{card['judge']}: kappa above the ceiling's by {more}: beyond what these labels "
+                "can verify"
+            )
+
+
+def _needed(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many labels would make the numbers of the best judge surer."""
+    from judgelab.metrics import sample_size
+
+    best = max(cards, key=_kappa)
+    about = f"{best['judge']}: " if len(cards) > 1 else ""
+    yield from (f"{about}{line}" for line in sample_size.in_words(sample_size.needs(best)))
+
+
+def _kappa(card: Mapping[str, Any]) -> float:
+    value = card["metrics"]["kappa"]["value"]
+    return -2.0 if value is None else float(value)
+
+
+def _metric(metric: Mapping[str, Any]) -> str:
+    return in_words({"metrics": {"": metric}}, "")

@@ -70,6 +70,9 @@ def leaderboard(
         row = [*([_mark(folder.id, choice)] if choice else []), *_row(folder)]
         style = "dim" if folder.record["baseline"] else None
         table.add_row(*(row if paid else row[:-1]), style=style)
+    if row := _ceiling(folders):
+        cells = [*([""] if choice else []), *row, *([""] if paid else [])]
+        table.add_row(*cells, style="dim")
     _wide().print(table)
 
 
@@ -88,6 +91,15 @@ def _about(folders: Sequence[RunFolder]) -> list[str]:
     if card["policy"] != "error":
         said.append(f"abstentions: {card['policy']}")
     return said
+
+
+def _ceiling(folders: Sequence[RunFolder]) -> list[str]:
+    """The row of another human look at the same items, where there is one."""
+    found = next((f.record.get("ceiling") for f in folders if f.complete), None)
+    if not found or not found["metrics"]:
+        return []
+    cells = (in_words(found, metric) for metric, _ in SHOWN)
+    return [escape(f"expert ceiling: {found['who']}"), str(found["n"]), *cells, ""]
 
 
 def _mark(run: str, choice: Mapping[str, Any]) -> str:

@@ -21,11 +21,15 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ExpertLabel:
-    """The label that decides for an item, the critique and who gave them."""
+    """The label that decides for an item, the critique and who gave them.
+
+    `source` is the annotation that it is, or None where it stands in the item's own row.
+    """
 
     label: Label
     critique: str = ""
     annotator: str = ""
+    source: Annotation | None = None
 
 
 def read_annotations(path: Path, spellings: Spellings, ids: set[str]) -> list[Annotation]:
@@ -76,13 +80,32 @@ def decide(
         id_: label for id_, label in inline.items() if expert in (None, label.annotator or expert)
     }
     newest: dict[str, Annotation] = {}
-    for annotation in sorted(annotations, key=_age):  # stable: the file's order breaks ties
+    for annotation in sorted(annotations, key=age):  # stable: the file's order breaks ties
         if annotation.annotator == expert or (expert is None and annotation.id in open_ids):
             newest[annotation.id] = annotation
     for id_, annotation in newest.items():
-        label = ExpertLabel(annotation.label, annotation.critique, annotation.annotator)
+        label = ExpertLabel(annotation.label, annotation.critique, annotation.annotator, annotation)
         decided.setdefault(id_, label)
     return decided
+
+
+def age(annotation: Annotation) -> tuple[int, datetime]:
+    """What annotations are sorted by, oldest first; see `age_of`."""
+    return age_of(annotation.round, time_of(annotation))
+
+
+def age_of(round: int | None, at: datetime | None) -> tuple[int, datetime]:
+    """The round, then the time; none comes first."""
+    return (-1 if round is None else round, at or _EARLIEST)
+
+
+def time_of(annotation: Annotation) -> datetime | None:
+    """When it was made; without a zone it is UTC. None where it does not say."""
+    try:
+        time = datetime.fromisoformat(annotation.at)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _check_expert(
@@ -111,7 +134,7 @@ def _annotation(row: Row, label: Label, ids: set[str], problems: Problems) -> An
         problems.add("unknown ids (column 'id')", row.where, quoted(annotation.id), allowed)
     if not annotation.annotator:
         problems.add("no annotator (column 'annotator')", row.where, "", "a name")
-    if annotation.at and _time(annotation.at) is None:
+    if annotation.at and time_of(annotation) is None:
         allowed = "ISO 8601 such as 2026-03-02T09:00:00Z"
         problems.add("unreadable times (column 'at')", row.where, quoted(annotation.at), allowed)
     return annotation
@@ -126,22 +149,6 @@ def _round(value: Any, where: str, problems: Problems) -> int | None:
     except ValueError:
         problems.add("unreadable rounds (column 'round')", where, quoted(text), "a whole number")
         return None
-
-
-def _age(annotation: Annotation) -> tuple[int, datetime]:
-    return (
-        -1 if annotation.round is None else annotation.round,
-        _time(annotation.at) or _EARLIEST,
-    )
-
-
-def _time(text: str) -> datetime | None:
-    """A time; without a zone it is UTC."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _listed(names: set[str]) -> str:

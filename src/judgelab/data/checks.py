@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from judgelab.data.critiques import (
+    TERSE,
+    contradicts,
+    is_missing,
+    is_terse,
+    is_usable,
+    pointing_at_nothing,
+    repeated,
+)
 from judgelab.data.schema import Dataset
-from judgelab.types import LABELS, Example, Interaction
+from judgelab.types import LABELS, Example, Interaction, Label
 
-TERSE = 8  # words; a critique with fewer rarely teaches anything
 VALUES_SHOWN = 10  # of a dimension
-_WORD = re.compile(r"\w+")
-
-# A critique that opens by naming the other verdict. Only where the word stands alone: "Failed
-# requests are counted rightly" and "Correct, but late" are fine critiques.
-_ALONE = r"\s*(?:[.:;,!]|$|\b(?:because|since)\b)"
-_VERDICT = r"^\W*(?:(?:verdict|label|this is(?: an?)?|it is(?: an?)?)\W+)?"
-_OPENS_FAIL = re.compile(rf"{_VERDICT}(?:fail(?:s|ed|ure)?|incorrect|wrong){_ALONE}", re.I)
-_OPENS_PASS = re.compile(rf"{_VERDICT}(?:pass(?:es|ed)?){_ALONE}", re.I)
-_ONLY_PRAISE = re.compile(r"^\W*(?:correct|right|good|perfect|excellent|looks good)\W*$", re.I)
+EXCERPT = 60  # characters of a critique
 
 # Phrases of prompt injection, after the payload families of statistics.md, section H.
 _PAYLOAD = re.compile(
@@ -45,6 +45,44 @@ class Finding:
     count: int
     ids: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"ids": list(self.ids)}
+
+
+# What is wrong with an item, worst first: in words, and what to do.
+PROBLEMS = {
+    "two_labels": ("same content, two labels", "decide which label is right"),
+    "contradicts": ("contradicts its label", "mend the label or the critique"),
+    "missing": ("no critique", "say in a sentence why it fails"),
+    "points_at_nothing": ("names nothing of it", "name the words it is about"),
+    "repeated": ("repeated", "say what is wrong with this one"),
+    "terse": (f"under {TERSE} words", "say why, and where"),
+}
+
+
+@dataclass(frozen=True)
+class Fix:
+    """An item to mend: `problems` are keys of `PROBLEMS`, the worst first."""
+
+    id: str
+    label: Label
+    problems: tuple[str, ...]
+    excerpt: str
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong, in words."""
+        return "; ".join(PROBLEMS[problem][0] for problem in self.problems)
+
+    @property
+    def todo(self) -> str:
+        """What to do about the worst of it."""
+        return PROBLEMS[self.problems[0]][1]
+
+    def to_json(self) -> dict[str, Any]:
+        fields = {"id": self.id, "label": self.label, "problems": list(self.problems)}
+        return fields | {"critique": self.excerpt, "todo": self.todo}
+
 
 def check(dataset: Dataset) -> list[Finding]:
     """Everything worth knowing before judging, errors first."""
@@ -65,22 +103,29 @@ def usable_critiques(dataset: Dataset) -> tuple[int, int, int]:
     return len(usable), len(dataset.examples), sum(map(is_terse, usable))
 
 
-def is_usable(example: Example) -> bool:
-    """Whether the critique can be shown in a demo: it is there and does not contradict."""
-    return bool(example.critique.strip()) and not contradicts(example)
-
-
-def is_terse(example: Example) -> bool:
-    """Whether there is a critique, of fewer than 8 words."""
-    return 0 < len(_WORD.findall(example.critique)) < TERSE
-
-
-def contradicts(example: Example) -> bool:
-    """Whether the critique opens by stating the other verdict."""
-    text = example.critique
-    if example.label == "pass":
-        return bool(_OPENS_FAIL.match(text))
-    return bool(_OPENS_PASS.match(text) or _ONLY_PRAISE.match(text))
+def fixes(dataset: Dataset) -> list[Fix]:
+    """What the expert can mend, one entry an item, the worst first, then in the dataset's order."""
+    examples = dataset.examples
+    nothing, oversight = pointing_at_nothing(examples)
+    found = {
+        "two_labels": _with_two_labels(dataset),
+        "contradicts": [e.id for e in examples if contradicts(e)],
+        "missing": [e.id for e in examples if is_missing(e)],
+        "points_at_nothing": nothing if oversight else [],
+        "repeated": repeated(examples),
+        "terse": [e.id for e in examples if is_terse(e)],
+    }
+    problems: dict[str, list[str]] = defaultdict(list)
+    for problem, ids in found.items():
+        for id_ in ids:
+            problems[id_].append(problem)
+    made = [
+        Fix(e.id, e.label, tuple(problems[e.id]), _excerpt(e.critique))
+        for e in examples
+        if e.id in problems
+    ]
+    worst = list(PROBLEMS)
+    return sorted(made, key=lambda fix: worst.index(fix.problems[0]))
 
 
 def reads_like_instructions(interaction: Interaction) -> bool:
@@ -105,42 +150,54 @@ def _labels(dataset: Dataset) -> list[Finding]:
 
 
 def _two_labels(dataset: Dataset) -> list[Finding]:
+    return _finding("error", "same content, two labels", _with_two_labels(dataset))
+
+
+def _with_two_labels(dataset: Dataset) -> list[str]:
     same = defaultdict(list)
     for example in dataset.examples:
         same[example.interaction.content].append(example)
-    ids = [
+    return [
         example.id
         for examples in same.values()
         if len({example.label for example in examples}) > 1
         for example in examples
     ]
-    return _finding("error", "same content, two labels", ids)
 
 
 def _critiques(examples: Sequence[Example]) -> list[Finding]:
-    texts = [example for example in examples if example.critique.strip()]
-    same = defaultdict(list)
-    for example in texts:
-        same[" ".join(example.critique.casefold().split())].append(example.id)
-    repeated = [id_ for ids in same.values() if len(ids) > 1 for id_ in ids]
-    absent = {
-        label: [e.id for e in examples if e.label == label and not e.critique.strip()]
-        for label in LABELS
-    }
+    missing = [e.id for e in examples if is_missing(e)]
+    passes = [e.id for e in examples if e.label == "pass" and not e.critique.strip()]
+    fails = sum(e.label == "fail" for e in examples)
+    nothing, oversight = pointing_at_nothing(examples)
     return [
         *_finding(
             "warning",
             "critique contradicts its label: not used as a demo",
-            (e.id for e in texts if contradicts(e)),
+            (e.id for e in examples if contradicts(e)),
         ),
-        *_finding("warning", "fail without a critique: not used as a demo", absent["fail"]),
-        *_finding("note", "pass without a critique: not used as a demo", absent["pass"]),
+        *_finding(
+            "warning",
+            "no fail has a critique: demos can only show labels"
+            if len(missing) == fails
+            else "fail without a critique: not used as a demo",
+            missing,
+        ),
+        *_finding("note", "pass without a critique: as a demo it shows its label alone", passes),
         *_finding(
             "warning",
             f"terse critique (under {TERSE} words)",
-            (e.id for e in texts if is_terse(e)),
+            (e.id for e in examples if is_terse(e)),
         ),
-        *_finding("warning", "the same critique more than once", repeated),
+        *_finding("warning", "the same critique more than once", repeated(examples)),
+        *_finding(
+            "warning" if oversight else "note",
+            "critique that names nothing of its item"
+            if oversight
+            else "critiques that name nothing of their item, so many that they seem to judge the "
+            "whole (tone, usefulness)",
+            nothing,
+        ),
     ]
 
 
@@ -164,6 +221,11 @@ def _shares(counts: Counter[str]) -> str:
     shown = ", ".join(f"{value} {count}" for value, count in counts.most_common(VALUES_SHOWN))
     rest = len(counts) - VALUES_SHOWN
     return shown + (f" and {rest} more values" if rest > 0 else "")
+
+
+def _excerpt(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= EXCERPT else f"{words[: EXCERPT - 1]}…"
 
 
 def _finding(

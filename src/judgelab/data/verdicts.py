@@ -14,8 +14,8 @@ from judgelab.types import Label, Verdict
 NONE = {"", "null", "none", "abstain"}
 
 
-def read_verdicts(path: Path) -> dict[str, dict[tuple[str, int], Verdict]]:
-    """Judge name -> (id, repeat) -> verdict. A file without judge names is named by its stem.
+def read_verdicts(path: Path, name: str | None = None) -> dict[str, dict[tuple[str, int], Verdict]]:
+    """Judge -> (id, repeat) -> verdict. A judge without a name is `name`, else the file's stem.
 
     Raises DataError for what cannot be a verdict and for two verdicts of one judge on one item.
     """
@@ -23,7 +23,7 @@ def read_verdicts(path: Path) -> dict[str, dict[tuple[str, int], Verdict]]:
     for found in reader_for(path).rows(path):
         where, row = found.where, found.values
         verdict = _verdict(path, where, row)
-        judge = str(row.get("judge") or path.stem)
+        judge = str(row.get("judge") or name or path.stem)
         key = (verdict.id, verdict.repeat)
         if key in judges[judge]:
             raise DataError(

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from judgelab.data.checks import contradicts
+from judgelab.data.critiques import is_fit, is_missing
 from judgelab.data.split import TrainSet
 from judgelab.types import Example, Interaction
 
@@ -71,13 +71,9 @@ def usable(train: Sequence[Example], show: str) -> list[Example]:
     one, which teaches nothing; where no fail has a critique at all, the labels have to do.
     """
     ordered = sorted(train, key=lambda example: example.id)
-    if show == "label" or not any(e.critique for e in ordered if e.label == "fail"):
+    if show == "label" or all(is_missing(e) for e in ordered if e.label == "fail"):
         return ordered
-    return [
-        example
-        for example in ordered
-        if (example.critique or example.label == "pass") and not contradicts(example)
-    ]
+    return [example for example in ordered if is_fit(example)]
 
 
 def by_label(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

@@ -67,11 +67,12 @@ def best_set(
     """Model Confidence Set by T_max and elimination, over items or whole clusters.
 
     The judge with the largest loss above the mean of those left, in standard errors, is removed
-    while the largest of these is surprising; it holds the best judge with probability 1 - alpha.
-    Loss: a mistake on an item; for kappa, F1, MCC and balanced accuracy it weighs n / (2 items of
-    its class), for a recall only its class counts. Judges with equal statistics leave together. No
-    p-value is below 2^(1 - units), the least that flipping the signs of so many items or clusters
-    could give: the bootstrap sees no error in three items that all say the same.
+    while the largest of these is surprising (a resample as far out counts half); the set holds the
+    best judge with probability 1 - alpha. Loss: a mistake on an item; for kappa, F1, MCC and
+    balanced accuracy it weighs n / (2 items of its class), for a recall only its class counts.
+    Judges with equal statistics leave together. No p-value is below 2^(1 - units), the least that
+    flipping the signs of so many items or clusters could give: the bootstrap sees no error in three
+    items that all say the same.
     Source: Hansen, Lunde and Nason 2011, Econometrica 79(2), 3.1.2 and the appendix.
 
     Args:

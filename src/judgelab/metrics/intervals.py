@@ -20,8 +20,9 @@ class Interval:
     Attributes:
         lo: lower limit, in the units of the estimate.
         hi: upper limit.
-        method: clopper_pearson; wilson, bca or mover_wilson, with _weighted behind it where items
-            carry sampling weights and _clustered where they are clustered.
+        method: clopper_pearson; wilson, bca, mover_wilson, bonett_price or wald_adjusted, with
+            _weighted behind it where items carry sampling weights and _clustered where they are
+            clustered.
         level: nominal coverage, e.g. .95.
         n: items that the estimate is made of (a proportion's denominator).
         reason: why there are no limits.
@@ -111,7 +112,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     z = critical(level)
     if n == 0:
         return Interval(None, None, "wilson", level, 0, "no_items")
-    lo, hi = _wilson_limits(successes / n, n, z)
+    lo, hi = wilson_limits(successes / n, n, z)
     return Interval(lo, hi, "wilson", level, n)
 
 
@@ -169,7 +170,7 @@ def clustered_wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.9
         reason = "one_cluster" if clusters else "no_items"
         return Interval(None, None, "wilson_clustered", level, n, reason=reason, clusters=clusters)
     n_eff = _effective_items(hits, sizes)
-    lo, hi = _wilson_limits(float(hits.sum() / n), n_eff, critical(level, clusters))
+    lo, hi = wilson_limits(float(hits.sum() / n), n_eff, critical(level, clusters))
     return Interval(
         lo,
         hi,
@@ -232,7 +233,7 @@ def weighted_wilson(
         n_eff = min(n_eff, p * (1 - p) / variance)
     elif groups is not None:
         n_eff = min(n_eff, total**2 / float(counts @ size**2))
-    lo, hi = _wilson_limits(p, n_eff, critical(level, groups))
+    lo, hi = wilson_limits(p, n_eff, critical(level, groups))
     return Interval(
         lo, hi, method, level, n, n_eff=n_eff, clusters=groups, warnings=few_clusters(groups)
     )
@@ -287,7 +288,8 @@ def _effective_items(hits: NDArray[np.int64], sizes: NDArray[np.int64]) -> float
     return n / max(deff, 1.0)
 
 
-def _wilson_limits(p: float, n: float, z: float) -> tuple[float, float]:
+def wilson_limits(p: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's limits of a share p of n items (n > 0, not necessarily whole) at the quantile z."""
     scale = 1 + z**2 / n
     centre = (p + z**2 / (2 * n)) / scale
     half = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / scale

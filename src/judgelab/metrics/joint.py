@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,12 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from judgelab.metrics.agreement import METRICS, PROPORTIONS, Array, Tables, estimate
 from judgelab.metrics.bootstrap import (
     Resamples,
+    Statistic,
     bootstrap_interval,
     resample_clusters,
     resample_items,
 )
 from judgelab.metrics.confusion import (
     CELLS,
+    FN,
+    FP,
+    TN,
+    TP,
     Confusion,
     count_tables,
     group_codes,
@@ -29,8 +35,9 @@ from judgelab.metrics.discordant import (
     clustered_bonett_price,
     mcnemar,
     sign_flip,
+    student,
 )
-from judgelab.metrics.intervals import Interval, check_level
+from judgelab.metrics.intervals import Interval, check_level, critical
 from judgelab.metrics.policies import Policy, check_policy
 from judgelab.metrics.scorecard import FEW_OF_A_CLASS, Metric
 
@@ -39,6 +46,8 @@ WIDTH = len(CELLS) ** 2
 SHARED = ("agreement", "recall_fail", "recall_pass")  # metrics whose denominator is the expert's
 _OF_A, _OF_B = np.divmod(np.arange(WIDTH), len(CELLS))
 _SWAPPED = _OF_B * len(CELLS) + _OF_A
+_DISCORDANT = [one * len(CELLS) + two for one, two in ((TP, FN), (FN, TP), (TN, FP), (FP, TN))]
+_BLIND = ("constant_resamples", "bca_undefined")  # why a bootstrap that was made has no limits
 _A, _B = (np.eye(len(CELLS), dtype=np.int64)[side] for side in (_OF_A, _OF_B))
 
 
@@ -136,7 +145,11 @@ class Joint:
     def difference(self, name: str, resamples: PairResamples, level: float) -> Metric:
         """A metric of a minus that of b.
 
-        Bonett-Price for the `SHARED` ones, else a paired bootstrap of the difference.
+        Bonett-Price for the `SHARED` ones, a paired bootstrap of the difference for the others.
+        Where the judges differ on fewer than 10 fails or 10 passes, or clusters of them, the
+        bootstrap sees too little (its 95 % limits hold the difference in .78 to .91 of simulated
+        data, adjusted ones in .94 or more): the limits are then `wald_adjusted`, and the percentile
+        limits of the bootstrap stay beside them.
         """
         check_level(level)
         a, b = (Confusion.from_table(self.table @ side) for side in (_A, _B))
@@ -145,6 +158,8 @@ class Joint:
         if name in SHARED:
             return self._shared(name, undefined, level)
         interval = self._bootstrap(name, resamples, level)
+        if interval.reason in (None, *_BLIND) and self._few_discordant():
+            interval = self._adjusted(name, interval, level)
         if interval.lo is not None and min(a.fails, a.passes) < FEW_OF_A_CLASS:
             interval = replace(interval, warnings=(*interval.warnings, "low_information"))
         if first.value is None or second.value is None:
@@ -168,11 +183,51 @@ class Joint:
             method = "bca" if self.units is None else "bca_clustered"
             return Interval(None, None, method, level, 0, "no_items")
 
-        def statistic(tables: Tables) -> Array:
-            return METRICS[name](tables @ _A) - METRICS[name](tables @ _B)
-
-        found = bootstrap_interval(resamples.drawn, statistic, level)
+        found = bootstrap_interval(resamples.drawn, _difference(name), level)
         return found if resamples.side > 0 else _mirrored(found, centred=resamples.side == 0)
+
+    def _few_discordant(self) -> bool:
+        """Whether under 10 items, or clusters, of a class hold a verdict that one alone has."""
+        for recall in ("recall_fail", "recall_pass"):
+            differ = np.add(*self.discordant(recall))
+            telling = differ.sum() if self.units is None else np.count_nonzero(differ)
+            if telling < FEW_OF_A_CLASS:
+                return True
+        return False
+
+    def _adjusted(self, name: str, bootstrap: Interval, level: float) -> Interval:
+        """The bootstrap's interval with adjusted limits; clustered: at n_eff of the agreement."""
+        method, n, quantile = "wald_adjusted", float(self.n), critical(level)
+        if self.clusters is not None:
+            method, quantile = "wald_adjusted_clustered", student(level, self.clusters)
+            n = self._shared("agreement", None, level).interval.n_eff or n
+        lo, hi = _adjusted_limits(self.table * (n / self.n), _difference(name), quantile)
+        n_eff = None if self.clusters is None else n
+        return replace(bootstrap, lo=lo, hi=hi, method=method, n_eff=n_eff, reason=None)
+
+
+def _difference(name: str) -> Statistic:
+    def statistic(tables: Tables) -> Array:
+        return METRICS[name](tables @ _A) - METRICS[name](tables @ _B)
+
+    return statistic
+
+
+def _adjusted_limits(table: Tables, statistic: Statistic, quantile: float) -> tuple[float, float]:
+    """Wald limits of a statistic, half an item added to each kind of discordant ones.
+
+    Source: as Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37(4), which
+    it is for agreement; the standard error by the delta method, with numerical derivatives.
+    """
+    counts = np.array(table, np.float64)
+    counts[_DISCORDANT] += 0.5
+    present, n = np.flatnonzero(counts), counts.sum()
+    steps = 1e-4 * np.eye(WIDTH)[present]
+    influence = (statistic(counts + steps) - statistic(counts - steps)) / 2e-4
+    shares = counts[present] / n
+    variance = n * (shares @ influence**2 - (shares @ influence) ** 2)
+    centre, half = float(statistic(counts)), quantile * math.sqrt(variance)
+    return centre - half, centre + half
 
 
 def _mirrored(interval: Interval, *, centred: bool) -> Interval:

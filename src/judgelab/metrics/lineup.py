@@ -73,7 +73,7 @@ class Lineup:
         return "one_cluster" if self.clusters == 1 else None
 
     def by_unit(self, rows: NDArray[Any]) -> NDArray[np.int64]:
-        """Sums of the items' rows, shape (n, C), over each cluster, (G, C); without any, the rows."""
+        """Rows of items, shape (n, C), summed over each cluster, shape (G, C), if there are any."""
         rows = rows.astype(np.int64)
         if self.codes is None:
             return rows

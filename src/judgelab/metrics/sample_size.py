@@ -8,24 +8,19 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from judgelab.metrics.intervals import check_level
+from judgelab.metrics.names import named
 
 if TYPE_CHECKING:
     from judgelab.metrics.scorecard import Scorecard
 
 POINTS = (10, 5)
 WITHOUT_JUDGE = 0.8
-# The metrics, what their denominator counts, and how a person says them.
+# The metrics, and what their denominator counts.
 UNITS = {
     "agreement": "items",
     "recall_fail": "fails",
     "recall_pass": "passes",
     "precision_fail": "flagged",
-}
-NAMES = {
-    "agreement": "agreement",
-    "recall_fail": "recall of fail",
-    "recall_pass": "recall of pass",
-    "precision_fail": "precision of fail",
 }
 
 
@@ -83,9 +78,10 @@ def needs(card: Scorecard | Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         n, fails, passes, prevalence_fail, level, and for each metric of `UNITS`: value, n, unit,
-        half_width (None without limits), planned_at, planned_because, deff, `more` labels of the
-        unit for each of the points (0 where reached), `items` to label for them (None where the
-        share of the unit is 0), and `at_least` where there was no miss (None: proves nothing).
+        half_width (None without limits), clusters, planned_at, planned_because, deff, `more`
+        labels of the unit for each of the points (0 where reached), `items` to label for them
+        (None where the share of the unit is 0), and `at_least` where there was no miss (None:
+        proves nothing).
     """
     found = card if isinstance(card, Mapping) else card.to_json("")
     counts = found["confusion"]
@@ -116,6 +112,7 @@ def without_judge(
             "n": size,
             "unit": UNITS[name],
             "half_width": width,
+            "clusters": None,
             **_plan(p, "no_judge", size, width, 1.0, n, level),
         }
     return _whole(fails, passes, level, metrics)
@@ -127,9 +124,9 @@ def in_words(needs: Mapping[str, Any]) -> list[str]:
     for name, need in needs["metrics"].items():
         unit, n = need["unit"], need["n"]
         if need["half_width"] is None:
-            text = f"{NAMES[name]}: nothing to say yet on {_count(n, unit)}"
+            text = f"{named(name)}: nothing to say yet on {_count(n, unit)}"
         else:
-            text = f"{NAMES[name]}: ±{_points(need['half_width'])} points on {_count(n, unit)}"
+            text = f"{named(name)}: ±{_points(need['half_width'])} points on {_count(n, unit)}"
         if "at_least" in need:
             text += f"; no miss in {n} proves " + (
                 "nothing" if need["at_least"] is None else f"only ≥ {_share(need['at_least'])}"
@@ -144,7 +141,8 @@ def _need(metric: Mapping[str, Any], unit: str, items: int) -> dict[str, Any]:
     value, n, level = metric["value"], int(metric["n"]), metric["level"]
     width = None if metric["lo"] is None else (metric["hi"] - metric["lo"]) / 2
     deff = max(1.0, n / metric["n_eff"]) if n and metric.get("n_eff") else 1.0
-    need = {"value": value, "n": n, "unit": unit, "half_width": width}
+    clusters = metric.get("clusters")
+    need = {"value": value, "n": n, "unit": unit, "half_width": width, "clusters": clusters}
     if value is None:
         return need | _plan(0.5, "undefined", n, width, deff, items, level)
     if value not in (0.0, 1.0):
@@ -213,7 +211,7 @@ def _assumption(need: Mapping[str, Any]) -> str:
         "all_alike": f", planned at {at}, which these cannot exclude",
         "no_judge": f", for a judge that is right in {at}",
     }.get(need["planned_because"], "")
-    return said + (", in new groups" if need["deff"] > 1 else "")
+    return said + (", in new groups" if need["clusters"] else "")
 
 
 def _count(number: int, unit: str, more: str = "") -> str:

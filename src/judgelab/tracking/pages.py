@@ -74,8 +74,8 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
 
 
 def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
-    """A Markdown table of at most `room` characters, best first, with people's agreement among
-    themselves below it; baselines are in italics."""
+    """A Markdown table of at most `room` characters, best first, with human against human
+    below it; baselines are in italics."""
     paid = any(folder.record["calls"]["cost_usd"] for folder in sweep.ranked)
     heads = ["variant", *COLUMNS.values(), "coverage", *(["USD"] if paid else [])]
     rows = [_table_row(heads), _table_row([":--"] * len(heads))]
@@ -84,7 +84,7 @@ def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
         name = _cell(record["name"])
         name = f"[{name}]({links[folder.id]})" if folder.id in links else name
         name = f"*{name}* (baseline)" if record["baseline"] else name
-        name += MARKS.get(sweep.standing(folder), "")
+        name += _marks(sweep, folder)
         if not folder.complete:
             rows.append(_table_row([name, "incomplete", *[""] * (len(heads) - 2)]))
             continue
@@ -202,9 +202,15 @@ def _headline(sweep: Sweep) -> Iterator[str]:
         )
 
 
+def _marks(sweep: Sweep, folder: RunFolder) -> str:
+    standing = sweep.standing(folder)
+    too = MARKS[BEST] if standing == BELOW and sweep.in_set(folder) else ""
+    return MARKS.get(standing, "") + too
+
+
 def _claims(sweep: Sweep) -> Iterator[str]:
-    standings = {sweep.standing(folder) for folder in sweep.ranked}
-    marks = [f"{MARKS[s].strip()}: {s}" for s in (CHOSEN, BEST, BELOW) if s in standings]
+    said = "".join(_marks(sweep, folder) for folder in sweep.ranked)
+    marks = [f"{mark.strip()}: {means}" for means, mark in MARKS.items() if mark in said]
     if marks:
         yield f"{'; '.join(marks)}."
     if sweep.cv:
@@ -217,16 +223,15 @@ def _claims(sweep: Sweep) -> Iterator[str]:
 
 
 def _ceiling(sweep: Sweep, columns: int) -> list[str]:
-    """The row of people's agreement among themselves; none where the runs' records know of none."""
+    """The row of human against human; none where the runs' records know nothing of it."""
     if not (ceiling := sweep.ceiling):
         return []
-    name = "*people among themselves* (ceiling)"
+    name = "*human against human* (ceiling)"
     metrics = ceiling.get("metrics") or {}
-    if not metrics:
-        return [
-            _table_row([name, _cell(ceiling.get("reason") or "unknown"), *[""] * (columns - 2)])
-        ]
-    cells = [in_words(ceiling, key) if key in metrics else "" for key in COLUMNS]
+    if metrics:
+        cells = [in_words(ceiling, key) if key in metrics else "" for key in COLUMNS]
+    else:
+        cells = [f"unknown: {_cell((ceiling.get('reason') or '').replace('_', ' '))}"]
     return [_table_row([name, *cells, *[""] * (columns - 1 - len(cells))])]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgelab.scoring import in_words
-from judgelab.tracking import plots
+from judgelab.tracking import costs, plots
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
@@ -48,8 +48,10 @@ def of_sweep(sweep: Sweep) -> list[str]:
     wanted = {"leaderboard": plots.forest}
     if plots.can_differ(sweep):
         wanted["differences"] = plots.differences
-    if plots.can_cost(sweep):
-        wanted["cost"] = plots.cost
+    if costs.can_cost(sweep):
+        wanted["cost"] = costs.cost
+    if len(sweep.about.get("rounds", ())) > 1:
+        wanted["rounds"] = lambda sweep: plots.rounds(sweep.about["rounds"])
     made_of = [sweep.folder.path / "sweep.json"]
     made_of += [folder.path / "scores.json" for folder in sweep.complete]
     for name, figure in wanted.items():

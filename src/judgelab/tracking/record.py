@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -46,7 +48,9 @@ def record(
         "versions": versions(),
         "revision": revision(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ceiling": bench.ceiling.to_json(),
         "calls": accounts.to_json(),
+        "command": shlex.join(["judgelab", *sys.argv[1:]]),
         "complete": accounts.complete,
         "incomplete_because": accounts.detail or None,
     }

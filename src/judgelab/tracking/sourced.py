@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from judgelab.scoring import in_words
+from judgelab.scoring import in_words_of, short
 
 COUNTED = "counted"  # what stands for a file where a number was counted from the data
 
@@ -25,14 +25,14 @@ class Source:
         """A metric and its interval: `.84 [.72, .91]`; a dash says why it is one."""
         metric = self._at(path)
         bounds = {f"data-{end}": metric.get(end) for end in ("lo", "hi")}
-        shown = _data(self._pointer(path), metric["value"], _words(metric), bounds)
+        shown = _data(self._pointer(path), metric["value"], in_words_of(metric), bounds)
         if metric["value"] is None and metric.get("reason"):
             shown += Markup(" <small>{}</small>").format(metric["reason"].replace("_", " "))
         return shown
 
     def number(self, *path: str | int) -> Markup:
         """A number without an interval, in the same digits."""
-        return self._shown(path, lambda value: _words({"value": value, "lo": None}))
+        return self._shown(path, short)
 
     def count(self, *path: str | int) -> Markup:
         """A whole number."""
@@ -83,10 +83,6 @@ def dollars(usd: float) -> str:
 
 def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0").replace("1.000", "1")
-
-
-def _words(metric: Mapping[str, Any]) -> str:
-    return in_words({"metrics": {"it": metric}}, "it")
 
 
 def _data(source: str, value: Any, text: str, more: Mapping[str, Any]) -> Markup:

@@ -85,7 +85,7 @@ class Sweep:
 
     @property
     def ceiling(self) -> Mapping[str, Any] | None:
-        """How well people agree among themselves, as the runs' records have it."""
+        """Human against human on these items, as the runs' records have it."""
         known = (folder.record.get("ceiling") for folder in self.ranked)
         return next((ceiling for ceiling in known if ceiling), None)
 
@@ -119,4 +119,9 @@ class Sweep:
             return CHOSEN
         if folder.id in self.selection.get("below_floors", {}):
             return BELOW
-        return BEST if folder.id in (self.selection.get("best_set") or ()) else OTHER
+        return BEST if self.in_set(folder) else OTHER
+
+    def in_set(self, folder: RunFolder) -> bool:
+        """Whether a run is in the set of those that cannot be told apart from the best; one below
+        a floor may be."""
+        return folder.id in (self.selection.get("best_set") or ())

@@ -1,0 +1,81 @@
+"""`judgelab data check`: what is wrong with a dataset, and what its labels can carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from judgelab.commands import show
+from judgelab.commands.data import configured
+from judgelab.data.checks import Finding, Fix, fixes, usable_critiques
+from judgelab.data.checks import check as run_checks
+from judgelab.data.schema import Dataset, load
+from judgelab.errors import ClaimError
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
+FIXES_SHOWN = 15
+ROLE = (
+    "the sample's expert is a role, and so are its second labels: they show the format and "
+    "measure nobody's consistency."
+)
+
+
+def check(overrides: Sequence[str], *, as_json: bool = False) -> None:
+    """Findings, a fix list, the expert's side, how many labels; exit 1 where there are errors."""
+    dataset_config, split_config = configured(overrides)
+    dataset = load(dataset_config)
+    notes = list(dataset.notes)
+    if (dataset_config.annotations or "").startswith("sample:"):
+        notes.append(ROLE)
+    from judgelab.commands.worth import Worth
+
+    findings, mend = run_checks(dataset), fixes(dataset)
+    worth = Worth.of(dataset, split_config) if dataset.labels else None
+    if as_json:
+        usable, total, terse = usable_critiques(dataset)
+        made = {
+            "dataset": dataset.name,
+            "positive": "fail",
+            "findings": [finding.to_json() for finding in findings],
+            "critiques": {"usable": usable, "of": total, "terse": terse},
+            "fixes": [fix.to_json() for fix in mend],
+            **(worth.to_json() if worth else {"expert": None, "labels": None}),
+            "notes": notes,
+        }
+        click.echo(json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        show.notes(notes)
+        _show_findings(dataset, findings, mend)
+        if worth:
+            worth.show()
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        raise ClaimError(f"{len(errors)} errors to mend in the data before it is judged against.")
+
+
+def _show_findings(dataset: Dataset, findings: Sequence[Finding], mend: Sequence[Fix]) -> None:
+    for finding in findings:
+        colour = COLOURS[finding.level]
+        show.out.print(f"[{colour}]{finding.level}[/] {escape(finding.title)}", soft_wrap=True)
+        if finding.ids:
+            show.line(f"  {', '.join(finding.ids[:8])}{' …' if finding.count > 8 else ''}")
+    usable, total, terse = usable_critiques(dataset)
+    show.line(f"critiques usable as demos: {usable} of {total}, {terse} terse")
+    if not mend:
+        return
+    show.line(f"\nto mend: {len(mend)} items")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("item", no_wrap=True, max_width=20)
+    table.add_column("label")
+    table.add_column("what is wrong", no_wrap=True, max_width=28)
+    table.add_column("what to do", no_wrap=True)
+    table.add_column("critique", no_wrap=True, overflow="ellipsis", max_width=26)
+    for fix in mend[:FIXES_SHOWN]:
+        table.add_row(escape(fix.id), fix.label, fix.wrong, fix.todo, escape(fix.excerpt))
+    show.table(table)
+    if len(mend) > FIXES_SHOWN:
+        show.line(f"… and {len(mend) - FIXES_SHOWN} more (--json lists all)")
