@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from statistics import NormalDist
 
 import numpy as np
 from simulated import (
@@ -211,7 +212,7 @@ def clustered(runs: int) -> Iterator[Row]:
                     limits[name].append(limits_of(metric.interval))
             for name in METRICS:
                 got = seen(one, limits[name], one.scenario.truth[name])
-                found[name].append((one.scenario.few, got))
+                found[name].append((one.few, got))
         yield from _by_kind(found, f"{clusters} clusters")
 
 

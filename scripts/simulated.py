@@ -170,6 +170,13 @@ class Clustered:
     def scenario(self) -> Scenario:
         return Scenario(5 * self.clusters, self.prevalence, self.judge)
 
+    @property
+    def few(self) -> bool:
+        """Whether fewer than ten of a class are expected, counted as independent items."""
+        sizes = np.arange(1, 10)
+        alike = 1 + ((sizes**2).sum() / sizes.sum() - 1) * self.rho
+        return self.scenario.n / alike * min(self.prevalence, 1 - self.prevalence) < FEW
+
     def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.bool_], Codes, Codes]:
         """Labels, verdicts, and the cluster of each item.
 
