@@ -58,7 +58,7 @@ class Search:
     """How a sweep chooses, on dev: declared before it is run."""
 
     metric: str = "kappa"
-    floors: Floors = field(default_factory=Floors)
+    floors: Floors | None = field(default_factory=Floors)
     margin: float = 0.05
 
 

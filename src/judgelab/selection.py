@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,12 @@ from judgelab.metrics.names import named
 from judgelab.rules import Rules
 from judgelab.scoring import in_words, short
 
+if TYPE_CHECKING:
+    from judgelab.metrics.paired import NonInferiority
+
 ALPHA = 0.10  # of the set that cannot be told apart from the best
+HELD_OUT = "The number to report comes from judgelab holdout."
+NOT_HELD_OUT = "With so few labels no held-out number is there to report."
 NAMED = 5  # variants of a set that a sentence names
 
 
@@ -51,6 +56,7 @@ class Selection:
         groups: the cluster of each item, or None.
         policy, level, seed, draws: as in `metrics.scorecard`.
         tried: variants tried on these items before and elsewhere; they widen the family.
+        held_out: whether there are other items to report a number from.
     """
 
     rules: Rules
@@ -62,6 +68,7 @@ class Selection:
     seed: int = 0
     draws: int = DRAWS
     tried: int = 0
+    held_out: bool = True
 
     @cached_property
     def variants(self) -> list[Candidate]:
@@ -144,18 +151,31 @@ class Selection:
         ]
 
     def _compare(self, a: Candidate, b: Candidate, level: float) -> dict[str, Any]:
+        """A pair as `judgelab compare --json` has it, with the difference in the metric."""
         from judgelab.metrics.paired import compare
 
-        return compare(
-            self.expert,
-            a.codes,
-            b.codes,
-            groups=self.groups,
-            policy=self.policy,
-            level=level,
-            seed=self.seed,
-            draws=self.draws,
-        ).to_json()
+        pair = compare(self.expert, a.codes, b.codes, level=level, **self._how).to_json()
+        own = pair.get(f"{self.rules.metric}_difference")
+        if own is None and self.rules.metric != "agreement":
+            own = self._non_inferior(a, b, level).difference.to_json()
+        return pair | {"metric_difference": own or pair["difference"]}
+
+    def _non_inferior(self, a: Candidate, b: Candidate, level: float) -> NonInferiority:
+        from judgelab.metrics.paired import non_inferior
+
+        metric, margin = self.rules.metric, self.rules.margin
+        return non_inferior(
+            self.expert, a.codes, b.codes, metric=metric, margin=margin, level=level, **self._how
+        )
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {
+            "groups": self.groups,
+            "policy": self.policy,
+            "seed": self.seed,
+            "draws": self.draws,
+        }
 
     def _best_set(self) -> dict[str, Any]:
         from judgelab.metrics.best_set import best_set
@@ -176,25 +196,12 @@ class Selection:
 
     def _cheaper(self, chosen: Candidate) -> dict[str, Any] | None:
         """The cheapest that is shown to be no worse than the margin."""
-        from judgelab.metrics.paired import non_inferior
-
         for other in sorted(self.variants, key=lambda one: (one.cost, one.name, one.id)):
             if other.cost >= chosen.cost:
                 return None
             if other.id in self.below:
                 continue
-            found = non_inferior(
-                self.expert,
-                other.codes,
-                chosen.codes,
-                metric=self.rules.metric,
-                margin=self.rules.margin,
-                groups=self.groups,
-                policy=self.policy,
-                level=self.level,
-                seed=self.seed,
-                draws=self.draws,
-            )
+            found = self._non_inferior(other, chosen, self.level)
             if found.holds:
                 saves = chosen.cost - other.cost
                 return {
@@ -276,8 +283,9 @@ class Selection:
         if optimism and optimism["value"] is not None and self.chosen:
             yield (
                 f"This {named(self.rules.metric)} is optimistic: the best of "
-                f"{optimism['variants']} looks about {short(optimism['value'])} better on the items it was chosen on than "
-                "it is. The number to report comes from judgelab holdout."
+                f"{optimism['variants']} looks about {short(optimism['value'])} better "
+                "on the items it was chosen on than "
+                f"it is. {HELD_OUT if self.held_out else NOT_HELD_OUT}"
             )
 
     def _baselines(self) -> Iterator[str]:
@@ -291,7 +299,7 @@ class Selection:
             value, best = one.value(metric), reference.value(metric)
             if value is not None and best is not None and value >= best:
                 yield (
-                    f"The baseline {one.name} is as good: {named(metric)} "
+                    f"The baseline {one.name} is at least as good: {named(metric)} "
                     f"{in_words(one.card, metric)}."
                 )
             elif not self._shown_better(reference, one):

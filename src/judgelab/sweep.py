@@ -188,7 +188,7 @@ def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]
 def rules(config: Mapping[str, Any]) -> Rules:
     """How the sweep of a config chooses."""
     search = config["search"]
-    floors = {name: least for name, least in search["floors"].items() if least is not None}
+    floors = {name: least for name, least in (search["floors"] or {}).items() if least is not None}
     return Rules(search["metric"], floors, search["margin"])
 
 
@@ -219,6 +219,7 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, 
         np.array([labels[item] == "fail" for item in items]),
         [clusters.get(item) for item in items],
         policy=bench.policy,
+        held_out=not bench.split.exploratory,
         tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
     )
     return selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}

@@ -155,7 +155,10 @@ def test_two_that_start_at_once_do_not_count_it_twice(
 # --- through the command
 
 
-GRID = ("run", "-m", "demos.k=1,2", "baselines=[]", "limit=10", "tracking=none")
+GRID = (
+    *("run", "-m", "demos.k=1,2", "baselines=[]", "limit=10", "tracking=none"),
+    "search.floors.recall_fail=null",
+)
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "model.concurrency=3")
 
 

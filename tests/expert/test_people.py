@@ -67,7 +67,7 @@ def test_times_and_rounds_of_the_second_look_are_counted() -> None:
     ("expert", "log", "reason"),
     [
         ("ann", [], "no_second_labels"),
-        ("", by("bob", LABELS), "several_experts"),
+        ("", by("bob", LABELS), "expert_unnamed"),
         (
             "ann",
             by("ann", LABELS, at="2026-01-01T00:00") + by("ann", LABELS, at="2026-01-01T01:00"),

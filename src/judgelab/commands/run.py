@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +23,7 @@ from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Run
+from judgelab.scoring import in_words_of, majority
 from judgelab.tracking.folder import RunFolder
 from judgelab.variants import Variant
 
@@ -153,8 +154,6 @@ def report(
         click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
     else:
         show.leaderboard(folders, f"{bench.dataset.name}, {bench.part}", choice)
-        for text in choice["text"] if choice else ():
-            show.line(text)
     if bench.split.exploratory:
         show.err.print(
             f"[bold]exploratory, no held-out claim[/]: {len(bench.labels)} labels, each judged "
@@ -163,7 +162,37 @@ def report(
         )
     judged = [folder for folder in complete if not folder.record["baseline"]]
     if judged:
-        show.labels_needed(_first(judged, choice).scores)
+        best = _first(judged, choice)
+        show.notes([*_ceiling(bench, best), *_repeats(best.scores)])
+        show.labels_needed(best.scores)
+
+
+def _ceiling(bench: Bench, best: RunFolder) -> Iterator[str]:
+    """What the expert ceiling is, and whether the best judge is above it."""
+    from judgelab.expert.ceiling import beyond
+
+    ceiling = bench.ceiling
+    if ceiling.card:
+        yield f"the expert ceiling is {ceiling.who}, on {ceiling.n} of these items"
+    if line := ceiling.in_words():
+        yield line
+    yield from ceiling.notes
+    above = beyond(ceiling, majority(best.verdicts), level=bench.level)
+    if above.code and above.difference:
+        more = in_words_of(above.difference.to_json())
+        yield (
+            f"{best.record['name']}: kappa above the ceiling's by {more}: beyond what these labels "
+            "can verify"
+        )
+
+
+def _repeats(card: Mapping[str, Any]) -> Iterator[str]:
+    """How far the judge agrees with itself, where it was asked more than once."""
+    if repeats := card.get("repeats"):
+        yield (
+            f"{repeats['k']} verdicts an item, the majority counts: flip rate "
+            f"{in_words_of(repeats['flip_rate'])}, alpha {in_words_of(repeats['alpha'])}"
+        )
 
 
 def _first(folders: Sequence[RunFolder], choice: Mapping[str, Any] | None) -> RunFolder:

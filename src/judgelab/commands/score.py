@@ -17,7 +17,7 @@ from judgelab.data.labels_file import Labels, read_labels
 from judgelab.data.readers import reader_for
 from judgelab.data.readers.values import key_text
 from judgelab.data.spellings import Spellings
-from judgelab.scoring import in_words, majority
+from judgelab.scoring import in_words, in_words_of, majority
 from judgelab.scoring import score as scorecard
 from judgelab.sources import Source, fit, judges, level_of, policy_of
 from judgelab.types import LABELS, Label, Verdict
@@ -176,8 +176,8 @@ def _about(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         said += [card["caution"]] if card["caution"] else []
         said += [word.replace("_", " ") for word in few]
         if repeats := card.get("repeats"):
-            flips = _metric(repeats["flip_rate"])
-            alpha = _metric(repeats["alpha"])
+            flips = in_words_of(repeats["flip_rate"])
+            alpha = in_words_of(repeats["alpha"])
             said.append(
                 f"{repeats['k']} verdicts an item, the majority counts; flip rate {flips}, "
                 f"alpha {alpha}"
@@ -196,7 +196,7 @@ def _about_ceiling(ceiling: Ceiling | None, cards: Sequence[Mapping[str, Any]]) 
     yield from ceiling.notes
     for card in cards:
         if card["beyond_ceiling"]["code"]:
-            more = _metric(card["beyond_ceiling"]["kappa_difference"])
+            more = in_words_of(card["beyond_ceiling"]["kappa_difference"])
             yield (
                 f"{card['judge']}: kappa above the ceiling's by {more}: beyond what these labels "
                 "can verify"
@@ -215,7 +215,3 @@ def _needed(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _kappa(card: Mapping[str, Any]) -> float:
     value = card["metrics"]["kappa"]["value"]
     return -2.0 if value is None else float(value)
-
-
-def _metric(metric: Mapping[str, Any]) -> str:
-    return in_words({"metrics": {"": metric}}, "")

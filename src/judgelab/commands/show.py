@@ -52,13 +52,8 @@ def leaderboard(
     folders: Sequence[RunFolder], title: str, choice: Mapping[str, Any] | None = None
 ) -> None:
     """One row a run, the positive class is fail; with a sweep's choice a mark before each."""
-    said = [title, *_about(folders)]
-    table = Table(
-        title=escape(", ".join(said)), title_justify="left", box=None, pad_edge=False,
-        caption=LEGEND if choice else None, caption_justify="left",
-    )  # fmt: skip
-    if choice:
-        table.add_column("", width=1)
+    said = f"{title}: {', '.join(_about(folders))}"
+    table = Table(title=escape(said), title_justify="left", box=None, pad_edge=False)
     table.add_column("variant", overflow="fold", max_width=34)
     table.add_column("n", justify="right")
     for _, heading in SHOWN:
@@ -66,17 +61,21 @@ def leaderboard(
     table.add_column("cover", justify="right")
     if paid := any(folder.record["calls"]["cost_usd"] for folder in folders):
         table.add_column("USD", justify="right")
+    if choice:
+        table.add_column("", width=1)
     for folder in folders:
-        row = [*([_mark(folder.id, choice)] if choice else []), *_row(folder)]
+        row = _row(folder)
         style = "dim" if folder.record["baseline"] else None
-        table.add_row(*(row if paid else row[:-1]), style=style)
+        mark = [_mark(folder.id, choice)] if choice else []
+        table.add_row(*(row if paid else row[:-1]), *mark, style=style)
     if row := _ceiling(folders):
-        cells = [*([""] if choice else []), *row, *([""] if paid else [])]
-        table.add_row(*cells, style="dim")
+        table.add_row(*row, style="dim")
     _wide().print(table)
+    for text in (LEGEND, *choice["text"]) if choice else ():
+        err.print(text, soft_wrap=True, markup=False)
 
 
-LEGEND = "> chosen   = not told apart from the best   - below a floor"
+LEGEND = "* chosen   = not told apart from the best   - below a floor"
 
 
 def _about(folders: Sequence[RunFolder]) -> list[str]:
@@ -99,12 +98,12 @@ def _ceiling(folders: Sequence[RunFolder]) -> list[str]:
     if not found or not found["metrics"]:
         return []
     cells = (in_words(found, metric) for metric, _ in SHOWN)
-    return [escape(f"expert ceiling: {found['who']}"), str(found["n"]), *cells, ""]
+    return ["expert ceiling", str(found["n"]), *cells, "100%"]
 
 
 def _mark(run: str, choice: Mapping[str, Any]) -> str:
     if run == choice["chosen"]:
-        return ">"
+        return "*"
     if run in choice["below_floors"]:
         return "-"
     return "=" if run in choice["best_set"] else ""

@@ -153,8 +153,8 @@ def _expert_lines(side: Worth) -> Iterator[str]:
             + (" (enough)" if again.n >= again.needed else f", {again.needed} are enough")
         )
         yield f"  {_apart(again)}"
-    elif again.reason == "several_experts":
-        yield "several people's labels decide: dataset.expert=NAME names the one to be shadowed"
+    elif again.reason == "expert_unnamed":
+        yield "nobody is named as the expert: dataset.expert=NAME, or a column of annotators"
     elif side.people.made_of_others != decider:
         yield f"{decider}, a second time: none of {again.of} labelled again, consistency unknown"
     if again.too_soon:

@@ -33,7 +33,7 @@ class SelfAgreement:
         too_soon: items left out, labelled again within a day alone.
         apart: items of the pair with both times known, a day or more apart.
         same_round: items of the pair with both labels in one numbered round.
-        reason: no_second_labels, labelled_again_too_soon or several_experts.
+        reason: no_second_labels, labelled_again_too_soon or expert_unnamed.
     """
 
     expert: str
@@ -118,7 +118,7 @@ def self_agreement(voices: Voices, *, level: float = 0.95, seed: int = 0) -> Sel
     of = len(voices.deciding)
     if not again:
         reason = "labelled_again_too_soon" if soon else "no_second_labels"
-        reason = reason if voices.expert else "several_experts"
+        reason = reason if voices.expert else "expert_unnamed"
         return SelfAgreement(voices.expert, of, None, soon, reason=reason)
     ids = sorted(again)
     first = [voices.deciding[id_] for id_ in ids]

@@ -197,7 +197,7 @@ def _ceiling(axes: Axes, sweep: Sweep) -> list[Any]:
     label = f"human against human ({sweep.ceiling['n']} items)"  # type: ignore[index]
     line = axes.axvline(metric["value"], color="black", lw=1.1, ls="-.", zorder=0, label=label)
     if metric["lo"] is not None:
-        axes.axvspan(metric["lo"], metric["hi"], facecolor="0.95", edgecolor="0.75", hatch="///",
+        axes.axvspan(metric["lo"], metric["hi"], facecolor="0.96", edgecolor="0.84", hatch="/",
                      lw=0, zorder=-1)  # fmt: skip
     return [line]
 
