@@ -74,9 +74,9 @@ class Selection:
     def variants(self) -> list[Candidate]:
         """Best first; where the metric ties the cheaper first, undefined last."""
 
-        def key(one: Candidate) -> tuple[bool, float, float, str]:
+        def key(one: Candidate) -> tuple[bool, float, float, str, str]:
             value = one.value(self.rules.metric)
-            return (value is None, -(value or 0.0), one.cost, one.id)
+            return (value is None, -(value or 0.0), one.cost, one.name, one.id)
 
         return sorted((one for one in self.candidates if not one.baseline), key=key)
 
@@ -196,7 +196,7 @@ class Selection:
 
     def _cheaper(self, chosen: Candidate) -> dict[str, Any] | None:
         """The cheapest that is shown to be no worse than the margin."""
-        for other in sorted(self.variants, key=lambda one: (one.cost, one.id)):
+        for other in sorted(self.variants, key=lambda one: (one.cost, one.name, one.id)):
             if other.cost >= chosen.cost:
                 return None
             if other.id in self.below:

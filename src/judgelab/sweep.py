@@ -172,14 +172,15 @@ def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]
     """Best first by the metric's point estimate, where it ties the cheaper first; undefined last,
     then incomplete runs."""
 
-    def key(folder: RunFolder) -> tuple[int, float, float, str]:
+    def key(folder: RunFolder) -> tuple[int, float, float, str, str]:
         record = folder.record
+        name = (record["name"], folder.id)  # an id is made of the data's hash, test's labels too
         if not folder.complete:
-            return (2, 0.0, 0.0, record["name"])
+            return (2, 0.0, 0.0, *name)
         value = folder.scores["metrics"][metric]["value"]
         if value is None:
-            return (1, 0.0, 0.0, record["name"])
-        return (0, -value, record["calls"]["cost_usd"], folder.id)
+            return (1, 0.0, 0.0, *name)
+        return (0, -value, record["calls"]["cost_usd"], *name)
 
     return sorted(folders, key=key)
 
