@@ -132,6 +132,14 @@ def test_the_optimism_of_the_best_of_many_is_said_and_of_one_is_not() -> None:
     assert "no held-out number" in few
 
 
+def test_what_is_missing_from_the_choice_is_said() -> None:
+    found = chosen(GOOD, FAIR, missing=2)
+    assert found["text"][1] == "Not among them: 2 that are incomplete or could not run."
+    none = chosen(ALWAYS_PASS, missing=3)
+    assert (none["chosen"], none["best_set"]) == (None, [])
+    assert none["text"] == ["No variant is complete yet."]
+
+
 def test_the_order_of_the_variants_changes_nothing() -> None:
     forth, back = chosen(GOOD, FAIR, POOR), chosen(POOR, FAIR, GOOD)
     assert {k: v for k, v in forth.items() if k != "pairs"} == {

@@ -56,6 +56,7 @@ class Selection:
         groups: the cluster of each item, or None.
         policy, level, seed, draws: as in `metrics.scorecard`.
         tried: variants tried on these items before and elsewhere; they widen the family.
+        missing: variants that are incomplete or could not run.
         held_out: whether there are other items to report a number from.
     """
 
@@ -68,6 +69,7 @@ class Selection:
     seed: int = 0
     draws: int = DRAWS
     tried: int = 0
+    missing: int = 0
     held_out: bool = True
 
     @cached_property
@@ -232,6 +234,8 @@ class Selection:
     def _text(self, found: Mapping[str, Any]) -> Iterator[str]:
         """What may be said, a sentence each."""
         yield self._choice()
+        if self.missing and self.variants:
+            yield f"Not among them: {self.missing} that are incomplete or could not run."
         if self.variants:
             yield from self._standing(found)
 
@@ -247,6 +251,8 @@ class Selection:
                 f"{in_words(chosen.card, metric)}."
             )
         nearest = self.reference
+        if not self.variants:
+            return "No variant is complete yet."
         if nearest is None:
             return f"No winner: {named(metric)} is undefined for every variant."
         why = "; ".join(self.below[nearest.id])

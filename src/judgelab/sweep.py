@@ -219,6 +219,7 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, 
         np.array([labels[item] == "fail" for item in items]),
         [clusters.get(item) for item in items],
         policy=bench.policy,
+        missing=len(plan.variants) - len(complete),
         held_out=not bench.split.exploratory,
         tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
     )
