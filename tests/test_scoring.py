@@ -150,3 +150,9 @@ def test_weights_by_item() -> None:
     for wrong in ({"a": 1, "b": 5}, {"a": 1, "b": 0, "c": 1}, {"a": 1, "b": 1, "c": float("nan")}):
         with pytest.raises(DataError, match="1 labelled items have no positive weight"):
             score(labels, said, weights=wrong)
+
+
+def test_weights_that_leave_one_item_alone_are_refused() -> None:
+    labels: dict[str, Label] = {"a": "fail", "b": "pass"}
+    with pytest.raises(DataError, match="one item would stand for more"):
+        score(labels, verdicts("a", "fail"), weights={"a": 1e-300, "b": 1e300})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from judgelab.metrics.scorecard import Scorecard
 
 CODES = {"pass": 0, "fail": 1, None: -1}
+MOST_WEIGHT = 1_000_000_000  # of an item, in those of the lightest
 
 
 def majority(verdicts: Iterable[Verdict]) -> dict[str, Label | None]:
@@ -108,7 +109,13 @@ def _weights(items: Sequence[str], weights: Mapping[str, float]) -> list[float]:
             f"{len(wrong)} labelled items have no positive weight, e.g. {', '.join(wrong[:3])}: "
             "give each the inverse of the probability with which it was drawn, or no weights."
         )
-    return [weights[item] for item in items]
+    given = [weights[item] for item in items]
+    if given and max(given) / min(given) > MOST_WEIGHT:
+        raise DataError(
+            f"the weights run from {min(given):g} to {max(given):g}: one item would stand for more "
+            f"than {MOST_WEIGHT:,} others, and the rest would not count. Is this the right field?"
+        )
+    return given
 
 
 def _repeats(

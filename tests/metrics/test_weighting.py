@@ -247,3 +247,12 @@ def test_simulated_coverage_of_label_stratified_samples(prevalence: float) -> No
             hits.append(found.lo is not None and found.lo <= value <= found.hi)  # type: ignore
     for name, hits in covered.items():
         assert 0.93 <= np.mean(hits) <= 0.995, (name, np.mean(hits))
+
+
+@pytest.mark.parametrize("scale", [2.0**-900, 2.0**900])
+def test_only_the_ratios_of_weights_count_however_large_they_are(scale: float) -> None:
+    plain, scaled = (
+        scorecard(EXPERT, JUDGE, weights=weights, groups=GROUPS, draws=50)
+        for weights in (WEIGHTS, WEIGHTS * scale)
+    )
+    assert text(scaled) == text(plain)

@@ -104,6 +104,8 @@ def weighted(
         return None
     codes = np.arange(len(cells)) if groups is None else group_codes(groups, len(cells))
     clusters = int(codes.max()) + 1
+    # A power of two changes no digit of the ratios, and no square is too large for a float.
+    given = np.ldexp(given, -np.frexp(given.max())[1])
     order = np.lexsort((given, cells))
     cells, given, codes = cells[order], given[order], codes[order]
     units = np.bincount(codes * len(CELLS) + cells, given, clusters * len(CELLS))
