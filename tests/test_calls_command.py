@@ -165,7 +165,7 @@ def test_the_answers_of_a_run_go_to_another_lab_which_sends_nothing(
 
 def test_export_says_what_the_store_does_not_have(lab: Lab) -> None:
     with database(lab) as db:
-        db.execute("DELETE FROM calls WHERE id IN (SELECT id FROM calls LIMIT 2)")
+        db.execute("DELETE FROM calls WHERE id IN (SELECT id FROM calls ORDER BY id LIMIT 2)")
     damage(lab, N)
     name = next(run.name for run in lab.runs if len(read_lines(run / "replies.jsonl")) == N)
     done = lab("calls", "export", name, "a.jsonl")
