@@ -52,9 +52,8 @@ RESAMPLED = tuple(name for name in METRICS if name not in PROPORTIONS)
 FEW_CLASS = "fewer than 10 of a class"
 FEW_HITS = "fewer than 10 hits or misses"
 # Rows that do not hold, and why: docs/statistics.md says it to the user.
-_BETWEEN = (
-    "t with G - 1 degrees of freedom is used below 10 clusters alone; .92 is what z gives at 30"
-)
+_NORMAL = "the normal quantile is used from 10 clusters up, where t with G - 1 would be wider"
+_SPARSE = "30 clusters, their mistakes in a few of them, are few for a bootstrap, t or not"
 _HEAVY = (
     "where no heavy item is among the mistakes, or all, nothing shows what the heavy ones may hide"
 )
@@ -62,7 +61,8 @@ _CHOSEN = (
     "the reference was chosen as the best: the family is then every pair, not the pairs with it"
 )
 KNOWN: dict[tuple[str, str], str] = {
-    **{(kind, "30 clusters"): _BETWEEN for kind in ("proportions", "all others")},
+    ("proportions", "30 clusters"): _NORMAL,
+    ("all others", "30 clusters"): _SPARSE,
     **{
         (kind, f"weights 1 and 4 by {by}"): _HEAVY
         for kind in ("proportions", "all others")
