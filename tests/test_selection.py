@@ -76,6 +76,17 @@ def test_a_baseline_never_wins() -> None:
     assert any("The baseline oracle is at least as good: kappa 1" in text for text in found["text"])
 
 
+def test_a_baseline_is_beaten_in_the_metric_that_chooses() -> None:
+    """As often right as each other, yet one raises no false alarm."""
+    careful = candidate("careful", np.where(EXPERT & (np.arange(N) % 6 == 0), 1, 0))
+    eager = candidate("eager", np.where(EXPERT | (np.arange(N) % 6 == 1), 1, 0), baseline=True)
+    assert careful.value("agreement") == eager.value("agreement")
+    by_precision = chosen(careful, eager, rules=Rules(metric="precision_fail", floors={}))
+    by_agreement = chosen(careful, eager, rules=Rules(metric="agreement", floors={}))
+    assert not any("eager" in text for text in by_precision["text"])
+    assert any("eager" in text for text in by_agreement["text"])
+
+
 def test_an_undefined_metric_is_last_and_below_every_floor() -> None:
     silent = candidate("silent", np.full(N, -1))
     rules = Rules(metric="precision_fail", floors={})

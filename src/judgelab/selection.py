@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from judgelab.metrics.best_set import ALPHA, best_set, optimism
 from judgelab.metrics.bootstrap import DRAWS
+from judgelab.metrics.multiplicity import bh, holm
 from judgelab.metrics.names import named
+from judgelab.metrics.paired import NonInferiority, compare, non_inferior
 from judgelab.rules import Rules
 from judgelab.scoring import in_words, short
 
-if TYPE_CHECKING:
-    from judgelab.metrics.paired import NonInferiority
-
-ALPHA = 0.10  # of the set that cannot be told apart from the best
 HELD_OUT = "The number to report comes from judgelab holdout."
 NOT_HELD_OUT = "With so few labels no held-out number is there to report."
 NAMED = 5  # variants of a set that a sentence names
@@ -139,8 +138,6 @@ class Selection:
 
     def _pairs(self, reference: Candidate) -> list[dict[str, Any]]:
         """Every other run against the reference; Holm and BH over all that was tried."""
-        from judgelab.metrics.multiplicity import bh, holm
-
         others = [one for one in self.candidates if one is not reference]
         pairs = [self._compare(other, reference, self.level) for other in others]
         ps = [pair["p"] for pair in pairs]
@@ -154,8 +151,6 @@ class Selection:
 
     def _compare(self, a: Candidate, b: Candidate, level: float) -> dict[str, Any]:
         """A pair as `judgelab compare --json` has it, with the difference in the metric."""
-        from judgelab.metrics.paired import compare
-
         pair = compare(self.expert, a.codes, b.codes, level=level, **self._how).to_json()
         own = pair.get(f"{self.rules.metric}_difference")
         if own is None and self.rules.metric != "agreement":
@@ -163,8 +158,6 @@ class Selection:
         return pair | {"metric_difference": own or pair["difference"]}
 
     def _non_inferior(self, a: Candidate, b: Candidate, level: float) -> NonInferiority:
-        from judgelab.metrics.paired import non_inferior
-
         metric, margin = self.rules.metric, self.rules.margin
         return non_inferior(
             self.expert, a.codes, b.codes, metric=metric, margin=margin, level=level, **self._how
@@ -180,8 +173,6 @@ class Selection:
         }
 
     def _best_set(self) -> dict[str, Any]:
-        from judgelab.metrics.best_set import best_set
-
         if not self.variants:
             return {"best_set": [], "alpha": ALPHA, "set_reason": "no_variants"}
         found = best_set(
@@ -190,11 +181,10 @@ class Selection:
             groups=self.groups,
             metric=self.rules.metric,
             policy=self.policy,
-            alpha=ALPHA,
             seed=self.seed,
         )
         kept = [one.id for one, keep in zip(self.variants, found.kept, strict=True) if keep]
-        return {"best_set": kept, "alpha": ALPHA, "set_reason": found.reason}
+        return {"best_set": kept, "alpha": found.alpha, "set_reason": found.reason}
 
     def _cheaper(self, chosen: Candidate) -> dict[str, Any] | None:
         """The cheapest that is shown to be no worse than the margin."""
@@ -215,8 +205,6 @@ class Selection:
 
     def _optimism(self) -> dict[str, Any] | None:
         """How much better the best of these looks here than it is."""
-        from judgelab.metrics.best_set import optimism
-
         if len(self.variants) < 2:
             return None
         found = optimism(
@@ -320,11 +308,7 @@ class Selection:
     def _shown_better(self, reference: Candidate, other: Candidate) -> bool:
         """By the interval of the metric's difference, at a level paid by all that was tried."""
         level = 1 - (1 - self.level) / max(1, self._family - 1)
-        pair = self._compare(other, reference, level)
-        name = (
-            "difference" if self.rules.metric == "agreement" else f"{self.rules.metric}_difference"
-        )
-        hi = pair[name]["hi"] if name in pair else pair["difference"]["hi"]
+        hi = self._compare(other, reference, level)["metric_difference"]["hi"]
         return hi is not None and hi < 0
 
 
