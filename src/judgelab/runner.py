@@ -30,6 +30,7 @@ from judgelab.variants import Variant
 
 if TYPE_CHECKING:
     from judgelab.expert.ceiling import Ceiling
+    from judgelab.expert.voices import Voices
 
 Progress = Callable[[Variant, Verdict | None], None]
 
@@ -59,23 +60,26 @@ class Bench:
         return {id_: label for id_, label in labels.items() if id_ in judged}
 
     @cached_property
-    def ceiling(self) -> Ceiling:
-        """How well another human look agrees with the labels of the items that are judged."""
-        from judgelab.expert.ceiling import ceiling_of_dataset
+    def voices(self) -> Voices:
+        """What people said of the dataset's items."""
+        from judgelab.expert.voices import voices_of
 
-        group, level = self.split.config.group, self.level
-        return ceiling_of_dataset(self.dataset, self.labels, group=group, level=level)
+        return voices_of(self.dataset, self.split.config.group)
 
     @cached_property
+    def ceiling(self) -> Ceiling:
+        """How well another human look agrees with the labels of the items that are judged."""
+        from judgelab.expert.ceiling import ceiling_of
+
+        return ceiling_of(self.voices, self.labels, level=self.level)
+
+    @property
     def mixed_rounds(self) -> list[str]:
         """The banner of labels that were given in several rounds: each may be another rubric."""
         if len({annotation.round for annotation in self.dataset.annotations}) < 2:
             return []
-        from judgelab.expert.drift import drift
-        from judgelab.expert.voices import voices_of
-
-        mixed = drift(voices_of(self.dataset, self.split.config.group).only(self.labels)).mixed
-        return [f"{mixed[0].upper()}{mixed[1:]}."] if mixed else []
+        banner = self.voices.only(self.labels).mixed
+        return [f"{banner[0].upper()}{banner[1:]}."] if banner else []
 
     @property
     def level(self) -> float:

@@ -17,7 +17,7 @@ from judgelab.judges.base import Judge
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Progress, Run
 from judgelab.scoring import codes, majority
-from judgelab.tracking.folder import RunFolder, runs_folder
+from judgelab.tracking.folder import RunFolder, all_runs, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
 
@@ -234,17 +234,15 @@ def _rounds(bench: Bench, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not choice["reference"]:
         return []
     from judgelab.expert.drift import by_round
-    from judgelab.expert.voices import voices_of
 
-    voices = voices_of(bench.dataset, bench.split.config.group).only(bench.labels)
     verdicts = majority(RunFolder(runs_folder() / choice["reference"]).verdicts)
-    rows = by_round(voices, verdicts, level=bench.level)
+    rows = by_round(bench.voices.only(bench.labels), verdicts, level=bench.level)
     return [{"round": row["round"], **row["judge"]} for row in rows if row["judge"]]
 
 
 def _tried(bench: Bench) -> set[str]:
     """Every variant that was ever scored on this part of this split."""
-    there = (RunFolder(path.parent).record for path in runs_folder().glob("*/record.json"))
+    there = (folder.record for folder in all_runs())
     here = (bench.split.config.name, bench.part)
     return {
         record["variant"]

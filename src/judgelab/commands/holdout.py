@@ -25,11 +25,9 @@ from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.rerun import under
 from judgelab.runner import Bench, Run
 from judgelab.scoring import in_words
-from judgelab.tracking.folder import RunFolder, find_run, runs_folder
+from judgelab.tracking.folder import RunFolder, all_runs, find_run, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
-
-HEADLINE = ("agreement", "recall_fail", "precision_fail", "kappa")
 
 
 def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None:
@@ -83,7 +81,7 @@ def _at_the_level_of(taken: Look, bench: Bench) -> list[RunFolder]:
     """Earlier looks again at the level of the raised budget: shown, and kept that way."""
     earlier = [
         folder
-        for folder in (RunFolder(path.parent) for path in runs_folder().glob("*/record.json"))
+        for folder in all_runs()
         if folder.complete
         and (record := folder.record)["part"] == "test"
         and record["split"]["name"] == bench.split.config.name
@@ -101,7 +99,7 @@ def _at_the_level_of(taken: Look, bench: Bench) -> list[RunFolder]:
             continue
         changed.append(folder)
         card = folder.scores
-        shown = ", ".join(f"{name} {in_words(card, name)}" for name in HEADLINE)
+        shown = ", ".join(f"{name} {in_words(card, name)}" for name, _ in show.SHOWN)
         show.notes([f"{card['look']}, {folder.record['name']}: {shown}"])
     return changed
 

@@ -70,8 +70,8 @@ class Ceiling:
     def in_words(self) -> str:
         """A line for a person, where the row is unknown or rests on few items; else empty."""
         if self.card is None:
-            return f"ceiling unknown ({UNKNOWN[self.reason or '']}): {TODO}"
-        return "" if self.enough else f"ceiling from {self.n} items alone: {TODO}"
+            return f"ceiling unknown ({UNKNOWN[self.reason or '']}): {RELABEL}"
+        return "" if self.enough else f"ceiling from {self.n} items alone: {RELABEL}"
 
 
 UNKNOWN = {
@@ -79,7 +79,7 @@ UNKNOWN = {
     "none_on_these_items": "none of these items was labelled twice",
     "chosen_items_only": "the other labels are of items chosen because people differed on them",
 }
-TODO = f"let the expert label {needed(0)} or more items again, blind, a day later"
+RELABEL = f"let the expert label {needed(0)} or more items again, blind, a day later"
 
 
 def ceiling(

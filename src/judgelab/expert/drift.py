@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise as successive
 from typing import Any, Literal
 
 from judgelab.expert.people import CODES, fisher
-from judgelab.expert.voices import Said, Voices, too_soon
+from judgelab.expert.voices import Said, Voices, round_number, too_soon
 from judgelab.metrics.paired import Flips, flips
 from judgelab.metrics.raters import Pair, pairwise
 from judgelab.metrics.scorecard import Metric, scorecard
@@ -59,20 +58,14 @@ class Drift:
         within: items labelled twice within a round, and how many of them flipped: the expert's
             own inconsistency.
         rounds: of the labels that decide, how many each round gave (None: without a round).
+        mixed: the banner where these are several rounds.
     """
 
     verdict: Verdict
     steps: tuple[Step, ...]
     within: tuple[int, int]
     rounds: Mapping[int | None, int]
-
-    @property
-    def mixed(self) -> str | None:
-        """The banner where the labels that decide come from several rounds of the rubric."""
-        if len(self.rounds) < 2:
-            return None
-        counts = ", ".join(f"{count} {_named(name)}" for name, count in self.rounds.items())
-        return f"the labels are of several rounds: {counts}; each round may be another rubric"
+    mixed: str | None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -106,9 +99,7 @@ def drift(voices: Voices, *, level: float = 0.95, seed: int = 0) -> Drift:
     tests += [step.excess_p for step in steps if step.excess_p is not None]
     moved = any(p < (1 - level) / len(tests) for p in tests)
     verdict: Verdict = "drift" if moved else "none_seen" if steps else "unknown"
-    counts = Counter(said.round for said in voices.deciding.values())
-    rounds = {name: counts[name] for name in sorted(counts, key=_number)}
-    return Drift(verdict, steps, own, rounds)
+    return Drift(verdict, steps, own, voices.rounds, voices.mixed)
 
 
 def by_round(
@@ -137,7 +128,7 @@ def by_round(
         for one in said:
             newest.setdefault(one.round, {})[id_] = one.label
     rows = []
-    for name in sorted(newest, key=_number):
+    for name in sorted(newest, key=round_number):
         step, judge = steps.get(name), None
         ids = sorted(newest[name].keys() & (verdicts or {}).keys())
         if ids and verdicts:
@@ -166,7 +157,7 @@ def _between(histories: Mapping[str, list[Said]]) -> dict[int, list[tuple[str, L
     """For each round its newest label of an item, after the newest one of any earlier round."""
     found: dict[int, list[tuple[str, Label, Label]]] = {}
     for id_, said in histories.items():
-        last = {_number(one.round): one for one in said}
+        last = {round_number(one.round): one for one in said}
         numbers = sorted(last)
         for earlier, later in successive(numbers):
             if not too_soon(last[earlier], last[later]):
@@ -195,11 +186,3 @@ def _step(
 
 def _point(n: int, agreement: Metric, kappa: Metric) -> dict[str, Any]:
     return {"n": n, "agreement": agreement.to_json(), "kappa": kappa.to_json()}
-
-
-def _number(name: int | None) -> int:
-    return -1 if name is None else name
-
-
-def _named(name: int | None) -> str:
-    return "without a round" if name is None else f"of round {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -62,6 +63,20 @@ class Voices:
         """How the label that decides is called."""
         return self.expert or "deciding label"
 
+    @property
+    def rounds(self) -> dict[int | None, int]:
+        """How many of the labels that decide each round gave (None: without a round)."""
+        counts = Counter(said.round for said in self.deciding.values())
+        return {name: counts[name] for name in sorted(counts, key=round_number)}
+
+    @property
+    def mixed(self) -> str | None:
+        """The banner where the labels that decide come from several rounds of the rubric."""
+        if len(self.rounds) < 2:
+            return None
+        counts = ", ".join(f"{count} {_named(name)}" for name, count in self.rounds.items())
+        return f"the labels are of several rounds: {counts}; each round may be another rubric"
+
     def only(self, ids: Collection[str]) -> Voices:
         """What was said of these items."""
         kept = set(ids)
@@ -120,6 +135,15 @@ def hear(
     again = {id_: tuple(map(Said.of, others)) for id_, others in own.items() if others}
     ordered = {name: people[name] for name in sorted(people)}
     return Voices(expert, deciding, again, ordered, clusters or {}, notes)
+
+
+def round_number(name: int | None) -> int:
+    """What rounds are sorted by; labels without one come first."""
+    return -1 if name is None else name
+
+
+def _named(name: int | None) -> str:
+    return "without a round" if name is None else f"of round {name}"
 
 
 def voices_of(dataset: Dataset, group: str | None = None) -> Voices:

@@ -180,6 +180,11 @@ def runs_folder() -> Path:
     return resources.lab() / "runs"
 
 
+def all_runs() -> list[RunFolder]:
+    """Every run of the lab, by id; the folders of sweeps are none."""
+    return [RunFolder(path.parent) for path in sorted(runs_folder().glob("*/record.json"))]
+
+
 def find_run(name: str) -> RunFolder:
     """A run by folder, unique prefix of its id, MLflow run id, or `latest`."""
     if (Path(name) / "record.json").is_file():
