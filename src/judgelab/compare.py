@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from judgelab import config as configs
 from judgelab.data.assignment import group_of
 from judgelab.data.labels_file import Labels
+from judgelab.data.looks import recorded_look
 from judgelab.data.schema import Dataset, DatasetConfig, load
-from judgelab.data.split import Place, Split, SplitConfig
+from judgelab.data.split import Split, SplitConfig, recorded_split
 from judgelab.drift import changes
 from judgelab.errors import DataError, UserError
-from judgelab.scoring import CODES, majority
-from judgelab.sources import LEVEL, Fit, Source, chosen, fit, level_of, look_of
+from judgelab.scoring import codes
+from judgelab.sources import LEVEL, Fit, Source, chosen, fit, level_of
 from judgelab.tracking.folder import RunFolder
 from judgelab.types import Label, canonical_json
 
@@ -59,7 +60,7 @@ def ground_of_runs(sources: Sequence[Source], group: str | None = None) -> Groun
                 f"{source.name}: its data or labels changed since; scored under the labels as "
                 "they are now"
             )
-        known = split.labels(folder.record["part"], look_of(folder))
+        known = split.labels(folder.record["part"], recorded_look(folder.record))
         items = {e.id: e.interaction for e in datasets[key].examples}
         for id_ in source.ids & known.keys():
             item = items[id_]
@@ -106,8 +107,7 @@ def _load(folder: RunFolder) -> Dataset:
 def _split(folder: RunFolder, dataset: Dataset) -> Split:
     """Everybody where the run had them."""
     config = configs.build(folder.config["split"], SplitConfig, "split")
-    places = {row["id"]: Place(row["group"], row["part"], row["fold"]) for row in folder.assignment}
-    return Split(dataset, config, folder.record["mode"], places)
+    return recorded_split(dataset, config, folder.record["mode"], folder.assignment)
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,11 @@ def align(sources: Sequence[Source], labels: Labels) -> Aligned:
     items = sorted(shared - moved)
     if not items:
         raise DataError(_nothing_in_common(sources, fits, moved))
-    decided = [majority(source.verdicts) for source in sources]
     return Aligned(
         [source.name for source in sources],
         items,
         np.array([labels.labels[item] == "fail" for item in items]),
-        np.array([[CODES[one[item]] for item in items] for one in decided], dtype=np.int64),
+        np.array([codes(items, source.verdicts) for source in sources]),
         [labels.clusters.get(item) for item in items] if labels.clusters else None,
         _left_out(fits, moved, len(items)),
     )
@@ -287,8 +286,7 @@ def _drift(sources: Sequence[Source], labels: Labels, level: float) -> dict[str,
     items = sorted(
         item for item in before.ids & after.ids if before.content[item] == after.content[item]
     )
-    said = [majority(source.verdicts) for source in sources]
-    codes = [[CODES[one[item]] for item in items] for one in said]
+    said = [codes(items, source.verdicts) for source in sources]
     groups = [labels.clusters.get(item) for item in items] if labels.clusters else None
-    flips = paired.flips(*codes, groups=groups, level=level)
+    flips = paired.flips(*said, groups=groups, level=level)
     return {"changed": list(found), "changes": found, "flips": flips.to_json()}

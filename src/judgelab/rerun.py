@@ -13,9 +13,9 @@ from judgelab import config as configs
 from judgelab import resources, runner
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
-from judgelab.data.looks import Look
+from judgelab.data.looks import recorded_look
 from judgelab.data.schema import Dataset, DatasetConfig, load
-from judgelab.data.split import Place, Split, SplitConfig
+from judgelab.data.split import SplitConfig, recorded_split
 from judgelab.errors import IncompleteError, UserError
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench
@@ -129,10 +129,8 @@ def _bench(
             f"or have lost their label: {', '.join(gone[:5])}. Give the file that the run was made "
             "from with --data FILE."
         )
-    places = {row["id"]: Place(row["group"], row["part"], row["fold"]) for row in rows}
-    split = Split(
-        dataset, configs.build(config["split"], SplitConfig, "split"), record["mode"], places
-    )
+    chosen = configs.build(config["split"], SplitConfig, "split")
+    split = recorded_split(dataset, chosen, record["mode"], rows)
     return Bench(
         dataset,
         split,
@@ -140,19 +138,7 @@ def _bench(
         part=record["part"],
         limit=config["limit"],
         policy=config["scores"]["policy"],
-        look=_look(record),
-    )
-
-
-def _look(record: Mapping[str, Any]) -> Look | None:
-    if "look" not in record:
-        return None
-    return Look(
-        record["look"],
-        record["looks"],
-        record["variant"],
-        record["dataset"]["sha256"],
-        record.get("looks_raised", ""),
+        look=recorded_look(record),
     )
 
 

@@ -11,15 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from judgelab.data.labels_file import Labels
-from judgelab.data.looks import Look
+from judgelab.data.looks import recorded_look
 from judgelab.data.verdicts import read_verdicts
 from judgelab.errors import DataError, IncompleteError, UserError
-from judgelab.models.secrets import blot, known
 from judgelab.tracking.folder import RunFolder, find_run, runs_folder
-from judgelab.tracking.store import locate, prepare, shown
+from judgelab.tracking.store import locate, prepare, shown, told
 from judgelab.types import Verdict
 
 ARTIFACT = "verdicts.jsonl"
@@ -118,7 +116,7 @@ def judges(words: Sequence[str]) -> list[Source]:
 
 def level_of(sources: Sequence[Source]) -> float:
     """95 %, or what the looks of the runs among them leave."""
-    looks = [look_of(source.run) for source in sources if source.run]
+    looks = [recorded_look(source.run.record) for source in sources if source.run]
     return max([LEVEL, *(look.level for look in looks if look)])
 
 
@@ -134,14 +132,6 @@ def policy_of(sources: Sequence[Source]) -> str:
             f"({', '.join(sorted(found))}); choose one with --policy."
         )
     return str(found.pop()) if found else "error"
-
-
-def look_of(folder: RunFolder) -> Look | None:
-    """The look at test that a run is."""
-    record = folder.record
-    if "look" not in record:
-        return None
-    return Look(record["look"], record["looks"], record["variant"], record["dataset"]["sha256"])
 
 
 def chosen(word: str, sources: Sequence[Source]) -> Source:
@@ -255,10 +245,8 @@ def _download(id_: str, path: str, folder: str) -> tuple[str, Path]:
         there = [one.path for one in client.list_artifacts(id_)]
         return name, Path(client.download_artifacts(id_, path, folder))
     except (MlflowException, SQLAlchemyError, RequestException, OSError) as error:
-        password = urlsplit(uri).password or ""
-        said = blot(str(error), [*known().values(), password, unquote(password)])
         raise UserError(
             f"runs:/{id_}/{path} could not be read from MLflow at {shown(uri)}: "
-            f"{' '.join(said.split())[:300]}"
+            f"{told(error, uri)}"
             + (f" Artifacts of this run: {', '.join(there)}." if there else "")
         ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def sweep(
     ceiling: dict[str, Any] | None = CEILING,
     baselines: int = 1,
     set_size: int = 2,
+    rounds: Sequence[Mapping[str, Any]] = (),
 ) -> Sweep:
     """A sweep of one variant a kappa, the best first; the last `baselines` are baselines."""
     folders = []
@@ -76,6 +77,7 @@ def sweep(
         "dataset": {"name": "small", "sha256": made.DATASET.sha256},
         "split": {"name": "small", "mode": "holdout"},
         "runs": [folder.id for folder in folders],
+        "rounds": list(rounds),
     }
     if selection is not None:
         about["selection"] = chosen(folders, kappas, set_size) | selection

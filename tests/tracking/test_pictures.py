@@ -35,11 +35,11 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
     for folder in folders:
         pictures.confusion(folder)
     sweeps = [
-        sweep_folders.sweep(tmp_path / place, KAPPAS, usd=USD, selection={}) for place in "ab"
+        sweep_folders.sweep(tmp_path / place, KAPPAS, usd=USD, selection={}, rounds=ROUNDS)
+        for place in "ab"
     ]
     for sweep in sweeps:
-        assert pictures.of_sweep(sweep) == ["leaderboard", "differences", "cost"]
-        pictures.rounds(sweep.folder, ROUNDS)
+        assert pictures.of_sweep(sweep) == ["leaderboard", "differences", "cost", "rounds"]
     names = ("leaderboard", "differences", "cost", "rounds")
     drawn = [(name, [sweep.folder for sweep in sweeps]) for name in names]
     for name, there in [("confusion", folders), *drawn]:
@@ -106,12 +106,11 @@ def test_a_sweeps_pictures_are_drawn_again_only_where_it_has_changed(sweep: Swee
 
 
 def test_only_what_there_is_to_see_is_drawn(tmp_path: Path) -> None:
-    free = sweep_folders.sweep(tmp_path / "a", KAPPAS, selection={"pairs": []})
+    free = sweep_folders.sweep(tmp_path / "a", KAPPAS, selection={"pairs": []}, rounds=ROUNDS[:1])
     assert pictures.of_sweep(free) == ["leaderboard"]
     older = sweep_folders.sweep(tmp_path / "b", KAPPAS, usd=USD)
     assert pictures.of_sweep(older) == ["leaderboard", "cost"]
     assert not (older.folder.path / "differences.png").exists()
-    pictures.rounds(free.folder, ROUNDS[:1])
     assert not (free.folder.path / "rounds.png").exists()
 
 

@@ -17,7 +17,7 @@ from judgelab.commands import show
 from judgelab.compare import Comparison
 from judgelab.data.labels_file import read_labels
 from judgelab.errors import UserError
-from judgelab.scoring import in_words
+from judgelab.scoring import in_words_of
 from judgelab.sources import judges, level_of, policy_of
 
 
@@ -80,9 +80,9 @@ def _table(found: Comparison, group: str | None) -> Table:
             str(pair["n"]),
             str(pair["a_only"]),
             str(pair["b_only"]),
-            _metric(pair["difference"]),
+            in_words_of(pair["difference"]),
             *(_p(pair[key]) for key in ("p", "holm", "bh")),
-            _metric(pair["kappa_difference"]),
+            in_words_of(pair["kappa_difference"]),
         )
     return table
 
@@ -134,14 +134,10 @@ def _drift(found: Comparison) -> list[str]:
         return [said, "no item of both runs has the same texts, so no verdict can be compared"]
     moved = (
         f"verdicts on the {flips['n']} items of both: {flips['flipped']} moved, share "
-        f"{_metric(flips['share'])}; fail to pass {flips['fail_to_pass']}, pass to fail "
+        f"{in_words_of(flips['share'])}; fail to pass {flips['fail_to_pass']}, pass to fail "
         f"{flips['pass_to_fail']}, p {_p(flips['p'])}"
     )
     return [said, moved]
-
-
-def _metric(metric: Mapping[str, Any]) -> str:
-    return in_words({"metrics": {"": metric}}, "")
 
 
 def _p(p: float) -> str:

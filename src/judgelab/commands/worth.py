@@ -26,7 +26,7 @@ from judgelab.expert.voices import Voices, voices_of
 from judgelab.metrics.power import detectable
 from judgelab.metrics.sample_size import in_words as labels_in_words
 from judgelab.metrics.sample_size import without_judge
-from judgelab.scoring import in_words
+from judgelab.scoring import in_words, in_words_of
 
 DIFFER = (0.1, 0.25)  # shares of the items on which two judges differ, for the smallest difference
 VERDICTS = {
@@ -134,7 +134,7 @@ def _show_expert(side: Worth) -> None:
             table.add_row(
                 escape(f"{one.a} · {one.b}"),
                 str(one.pair.n),
-                *(in_words({"metrics": found}, name) for name in ("agreement", "kappa")),
+                *(in_words_of(found[name]) for name in ("agreement", "kappa")),
                 escape(_remark(side.people, one.a, one.b)),
             )
         show.table(table)
@@ -146,10 +146,10 @@ def _expert_lines(side: Worth) -> Iterator[str]:
     yield from side.voices.notes
     again, decider = side.again, side.voices.decider
     if again.pair:
-        found = {"metrics": again.to_json()}
+        found = again.to_json()
         yield (
-            f"{decider}, a second time: agreement {in_words(found, 'agreement')}, kappa "
-            f"{in_words(found, 'kappa')}; {again.n} of {again.of} labelled again"
+            f"{decider}, a second time: agreement {in_words_of(found['agreement'])}, kappa "
+            f"{in_words_of(found['kappa'])}; {again.n} of {again.of} labelled again"
             + (" (enough)" if again.n >= again.needed else f", {again.needed} are enough")
         )
         yield f"  {_apart(again)}"
@@ -204,12 +204,11 @@ def _ceiling_lines(found: Ceiling, people: InterAgreement) -> Iterator[str]:
     for name, why in (people.chosen or {}).items():
         yield f"{name} labelled a chosen part, so agreement there is too low: {why}"
     if people.alpha:
-        alpha = in_words({"metrics": {"alpha": people.alpha.to_json()}}, "alpha")
+        alpha = in_words_of(people.alpha.to_json())
         yield f"Krippendorff's alpha of {', '.join(people.alpha_of)}: {alpha}"
     if found.card:
         card = found.to_json()
-        names = ("agreement", "recall_fail", "precision_fail", "kappa")
-        numbers = ", ".join(f"{name.replace('_', ' ')} {in_words(card, name)}" for name in names)
+        numbers = ", ".join(f"{heading} {in_words(card, name)}" for name, heading in show.SHOWN)
         yield f"ceiling for a judge, {found.who}, n {found.n}:"
         yield f"  {numbers}"
     yield from found.notes

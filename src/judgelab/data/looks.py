@@ -58,6 +58,19 @@ class Looks:
         return next((x for x in self.taken if (x.variant, x.data) == (variant, data)), None)
 
 
+def recorded_look(record: Mapping[str, Any]) -> Look | None:
+    """The look that a run is, of its record.json; None where it is none."""
+    if "look" not in record:
+        return None
+    return Look(
+        record["look"],
+        record["looks"],
+        record["variant"],
+        record["dataset"]["sha256"],
+        record.get("looks_raised", ""),
+    )
+
+
 def read_looks(path: Path) -> Looks:
     """Raises DataError for a damaged file."""
     with _locked(path, "r") as file:

@@ -207,6 +207,14 @@ class Split:
             )
 
 
+def recorded_split(
+    dataset: Dataset, config: SplitConfig, mode: str, rows: Sequence[Mapping[str, Any]]
+) -> Split:
+    """Everybody where the rows of a run folder say (`Split.rows`)."""
+    places = {row["id"]: Place(row["group"], row["part"], row["fold"]) for row in rows}
+    return Split(dataset, config, mode, places)
+
+
 def make_split(dataset: Dataset, config: SplitConfig, folder: Path) -> Split:
     """Everybody's place: those in `folder`/<name>.csv stay, the others are appended to it."""
     examples = sorted(dataset.examples, key=lambda example: example.id)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import Proportion
 from judgelab.metrics.bootstrap import DRAWS, resample_clusters, resample_items
-from judgelab.metrics.confusion import group_codes
+from judgelab.metrics.confusion import count_tables, group_codes
 from judgelab.metrics.intervals import (
     Interval,
     check_level,
@@ -200,8 +200,7 @@ def _tables(
     codes = None if groups is None else group_codes(groups, len(cells))
     if codes is None or len(np.unique(codes)) == len(cells):
         return np.bincount(cells, minlength=size)
-    rows = int(codes.max()) + 1
-    return np.bincount(codes * size + cells, minlength=rows * size).reshape(rows, size)
+    return count_tables(cells, codes, size)
 
 
 def _shares(labels: NDArray[Any]) -> tuple[Floats, ...]:

@@ -161,16 +161,14 @@ class Contents:
         """The comparisons with the reference, in the order of their picture."""
         source = Source(f"{self.sweep.folder.id}/sweep.json", self.sweep.about)
         pairs = self.sweep.selection.get("pairs") or []
-        metric = self.sweep.metric
-        own = "difference" if metric == "agreement" else f"{metric}_difference"
 
         def place(n: int) -> tuple[bool, float, int]:
-            value = (pairs[n].get(own) or {"value": None})["value"]
+            value = (self.sweep.difference(pairs[n]) or {"value": None})["value"]
             return value is None, -(value or 0.0), n
 
         for n in sorted(range(len(pairs)), key=place):
             at = ("selection", "pairs", n)
-            folder = self.sweep.run(pairs[n]["a"])
+            folder, own = self.sweep.run(pairs[n]["a"]), self.sweep.difference_key(pairs[n])
             if folder is None:
                 continue
             yield self._about(folder) | {

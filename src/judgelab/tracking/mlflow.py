@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from judgelab.data.schema import Dataset
 from judgelab.errors import ConfigError, IncompleteError
-from judgelab.models.secrets import blot, known
 from judgelab.tracking import facts, pages, pictures
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.report import REPORT, shows_test
-from judgelab.tracking.store import Store, locate, prepare, shown
+from judgelab.tracking.store import Store, locate, prepare, shown, told
 from judgelab.tracking.sweeps import Sweep
 
 if TYPE_CHECKING:
@@ -232,11 +230,8 @@ def _guarded(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, RequestException, ImportError, OSError) as error:
-        password = urlsplit(uri).password or ""
-        said = blot(str(error), [*known().values(), password, unquote(password)])
-        reason = " ".join(said.split())[:300]
-        if UNREACHABLE.search(str(error)):
-            reason = "no server answers there"
+        unreachable = UNREACHABLE.search(str(error))
+        reason = "no server answers there" if unreachable else told(error, uri)
         raise TrackingError(
             f"could not be written at {shown(uri)}: {reason}. Nothing is lost: the run "
             "folders are whole. The same command again shows them in MLflow without judging anew; "

@@ -12,7 +12,7 @@ from judgelab.calls import accounts
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.data.schema import Dataset
-from judgelab.data.split import Place, Split, SplitConfig
+from judgelab.data.split import SplitConfig, recorded_split
 from judgelab.errors import UserError
 from judgelab.judges.base import Judge
 from judgelab.judges.prompted import PromptedJudge
@@ -160,11 +160,12 @@ def prompt(folder: RunFolder, dataset: Dataset) -> str | None:
     texts = {name: sha256(text) for name, text in judge.texts().items()}
     if not isinstance(judge, PromptedJudge) or texts != record["texts"]:
         return None
-    places = {r["id"]: Place(r["group"], r["part"], r["fold"]) for r in folder.assignment}
-    if not places.keys() <= {example.id for example in dataset.examples}:
+    rows = folder.assignment
+    if not {row["id"] for row in rows} <= {example.id for example in dataset.examples}:
         return None
     chosen = configs.build(config["split"], SplitConfig, "split")
-    fold = Split(dataset, chosen, record["mode"], places).folds(record["part"], config["limit"])[0]
+    split = recorded_split(dataset, chosen, record["mode"], rows)
+    fold = split.folds(record["part"], config["limit"])[0]
     judge.prepare(fold.train, Calls(Pool()))
     item = fold.items[0]
     turns = judge.request(item, 0).messages

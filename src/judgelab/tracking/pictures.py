@@ -4,7 +4,7 @@
     leaderboard    of a sweep: every variant's metric with its interval
     differences    of a sweep: each variant minus the reference, where they were compared
     cost           of a sweep: cost against the metric, where something costs
-    rounds         of labels: agreement by round, where there are two
+    rounds         of a sweep: agreement by round of labels, where there are two
 
 Drawn with figures of their own (no pyplot state) and written without dates, so that the same
 scores give the same bytes. Readable in black and white.
@@ -58,17 +58,6 @@ def of_sweep(sweep: Sweep) -> list[str]:
         if not _drawn(sweep.folder, name, made_of):
             _save(sweep.folder, name, figure(sweep))
     return list(wanted)
-
-
-def rounds(folder: RunFolder, found: Sequence[Mapping[str, Any]]) -> None:
-    """rounds.png and .svg: agreement and kappa by round of labelling; none for a single round.
-
-    Args:
-        found: a row a round, in their order: round, n, and agreement and kappa as metrics of a
-            scorecard (value, lo, hi), each of which may be missing.
-    """
-    if len(found) > 1:
-        _save(folder, "rounds", plots.rounds(found))
 
 
 def _confusion(card: Mapping[str, Any], record: Mapping[str, Any]) -> Figure:

@@ -72,7 +72,12 @@ def differences(sweep: Sweep) -> Figure:
 
 
 def rounds(found: Sequence[Mapping[str, Any]]) -> Figure:
-    """Agreement and kappa by round of labelling."""
+    """Agreement and kappa by round of labelling.
+
+    Args:
+        found: a row a round, in their order: round, n, and agreement and kappa as metrics of a
+            scorecard (value, lo, hi), each of which may be missing.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(4.2, 1.6 + 0.9 * len(found)), 3.6), layout="constrained")

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from judgelab import resources
 from judgelab.errors import ConfigError
+from judgelab.models.secrets import blot, known
 from judgelab.tracking import facts
 from judgelab.tracking.view import VIEW, VIEW_KEY, note
 
@@ -55,6 +56,13 @@ def shown(uri: str) -> str:
     return (
         urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if parts.netloc else uri
     )
+
+
+def told(error: Exception, uri: str) -> str:
+    """What a store's error says, on one line and without secrets."""
+    password = urlsplit(uri).password or ""
+    said = blot(str(error), [*known().values(), password, unquote(password)])
+    return " ".join(said.split())[:300]
 
 
 def prepare(uri: str) -> None:

@@ -106,8 +106,12 @@ class Sweep:
 
     def difference(self, pair: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """A pair's difference in the ranking metric; None where it was not compared in it."""
+        return pair.get(self.difference_key(pair))
+
+    def difference_key(self, pair: Mapping[str, Any]) -> str:
+        """Where a pair has that difference."""
         own = "difference" if self.metric == "agreement" else f"{self.metric}_difference"
-        return pair.get(own) or pair.get("metric_difference")
+        return own if pair.get(own) else "metric_difference"
 
     def standing(self, folder: RunFolder) -> str:
         """What a run is in this sweep: one of STANDINGS."""
