@@ -20,6 +20,7 @@ from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.judges.constant import ConstantJudge
 from judgelab.models.base import Model
+from judgelab.optimizers.base import Optimizer
 from judgelab.tracking.mlflow import MLflowTracking
 from labs import Lab
 
@@ -31,11 +32,13 @@ CONTRACTS: dict[str, type] = {
     "model": Model,
     "demos": DemoSelector,
     "tracking": MLflowTracking,
+    "optimizer": Optimizer,
 }
 # What every yaml of a group accepts, used or not.
 COMMON = {
     "judge": {"rubric", "template", "reasoning", "context", "repeats"},
     "demos": {"k", "seed", "show"},
+    "optimizer": {"budget", "seed"},
     "model": {
         *("name", "base_url", "temperature", "max_tokens", "reasoning_effort"),
         *("concurrency", "timeout", "retries", "price"),
@@ -43,7 +46,7 @@ COMMON = {
     },
 }
 # The option of a group that means "no such part" builds nothing.
-EMPTY = {("model", "none"), ("tracking", "none")}
+EMPTY = {("model", "none"), ("tracking", "none"), ("optimizer", "none")}
 # What a yaml leaves to the user.
 NEEDED = {
     ("judge", "recorded"): ["judge.path=verdicts.jsonl"],

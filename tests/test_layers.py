@@ -31,7 +31,7 @@ FLOORS = (
     ("data", "metrics", "models"),
     ("calls", "demos", "expert", "scoring"),
     ("judges", "variants", "rules"),
-    ("selection",),
+    ("selection", "optimizers"),
     ("tracking",),
     ("runner", "sources", "drift"),
     ("rerun", "sweep", "compare"),

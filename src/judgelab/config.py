@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Composed", "build", "build_part", "compose", "variant_id", "variant_of"]
 
 # Only these tell variants apart; on anything else a sweep would compare different items.
-AXES = PARTS
+AXES = (*PARTS, "optimizer")
 
 
 @dataclass
@@ -90,6 +90,7 @@ class RunConfig:
     judge: Any = None
     model: Any = None
     demos: Any = None
+    optimizer: Any = None
     tracking: Any = None
     scores: Scores = field(default_factory=Scores)
     search: Search = field(default_factory=Search)

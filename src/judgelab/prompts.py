@@ -26,7 +26,9 @@ BLOCKS = ("system", "interaction")
 
 
 def rubric(name: str) -> str:
-    """The text of prompts/rubrics/<name>.md."""
+    """The text of prompts/rubrics/<name>.md; a name with a line break in it is the text itself."""
+    if "\n" in name:
+        return name.strip()
     return resources.find(name, "prompts/rubrics", ".md").read_text(encoding="utf-8").strip()
 
 

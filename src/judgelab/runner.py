@@ -22,6 +22,7 @@ from judgelab.data.split import Fold, Split, SplitConfig, make_split
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.metrics.policies import check_policy
+from judgelab.optimizers.base import Optimizer
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
@@ -99,6 +100,7 @@ class Run:
     variant: Variant
     folder: RunFolder
     texts: Mapping[str, str]
+    optimizing: Mapping[str, Any] | None = None
 
 
 def bench(config: Mapping[str, Any], pool: Pool, **more: Any) -> Bench:
@@ -142,8 +144,24 @@ async def run(bench: Bench, run: Run, progress: Progress = lambda variant, verdi
         return
     with run.folder.spool() as replies:
         calls = Calls(bench.pool, replies=replies)
+        run = await improve(bench, run)
         verdicts = await judge(bench, run.variant, calls, progress)
         write(bench, run, calls.accounts, replies, verdicts)
+
+
+async def improve(bench: Bench, run: Run) -> Run:
+    """The run with the judge that its optimizer makes; the same run where it has none."""
+    variant = run.variant
+    if not variant.optimizer:
+        return run
+    optimizer = configs.build(variant.optimizer, Optimizer, "optimizer")
+    calls = Calls(bench.pool)
+    (fold,), dev = bench.split.folds("dev", bench.limit), bench.split.dev(bench.limit)
+    found = await optimizer.improve(variant.judge, fold.train, dev, calls)
+    config = {**variant.config, "judge": dict(found.judge)}
+    better = replace(variant, judge=found.judge, config=config)
+    about = {"candidates": found.candidates, "from": variant.judge, "calls": calls.costs()}
+    return Run(better, run.folder, texts(better), about | {"story": found.story})
 
 
 async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress) -> list[Verdict]:
@@ -187,7 +205,9 @@ def write(
     folder.write_yaml("config.yaml", variant.config)
     for name, text in run.texts.items():
         folder.write(name, text if text.endswith("\n") else text + "\n")
-    folder.write_json("record.json", record(bench, variant, run.texts, accounts))
+    if run.optimizing:
+        folder.write_json("optimizer.json", run.optimizing)
+    folder.write_json("record.json", record(bench, run, accounts))
     folder.write_lines("assignment.jsonl", bench.split.rows())
     folder.write("replies.jsonl", replies.lines(bench.order))
     folder.write_lines("verdicts.jsonl", (verdict.to_json() for verdict in verdicts))

@@ -14,6 +14,7 @@ from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
+from judgelab.optimizers.base import Optimizer
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Progress, Run
 from judgelab.scoring import codes, majority
@@ -86,6 +87,8 @@ def check(plan: Plan) -> None:
     for variant in plan.variants:
         try:
             configs.build_part(variant.config, "judge", Judge).check()
+            if variant.optimizer:
+                configs.build(variant.optimizer, Optimizer, "optimizer").check(variant.judge)
         except UserError as error:
             if not plan.is_sweep:
                 raise

@@ -13,6 +13,7 @@ SPEAKING = {
     "judge",
     "demos",
     "model",
+    "optimizer",
     "judge.rubric",
     "judge.reasoning",
     "judge.template",
@@ -23,23 +24,29 @@ SPEAKING = {
 
 @dataclass(frozen=True)
 class Variant:
-    """`judge` is the node that builds it; `axes` what tells it from its siblings."""
+    """`judge` is the node that builds it, `optimizer` that of what makes it better first, if
+    anything does; `axes` what tells it from its siblings."""
 
     name: str
     judge: Mapping[str, Any]
     config: Mapping[str, Any]
     axes: Mapping[str, str]
     baseline: bool = False
+    optimizer: Mapping[str, Any] | None = None
 
     @property
     def id(self) -> str:
+        if self.optimizer:
+            return configs.variant_id({"judge": self.judge, "optimizer": self.optimizer})
         return configs.variant_id(self.judge)
 
 
 def single(composed: configs.Composed) -> Variant:
     """The variant of one config, named by what people vary most."""
     node = configs.variant_of(configs.resolved(composed.config.judge))
-    return Variant(_name(composed, node, DEFAULT_AXES), node, _whole(composed, node), {})
+    optimizer = _optimizer(composed)
+    name = _name(composed, _parts(node, optimizer), DEFAULT_AXES)
+    return Variant(name, node, _whole(composed, node), {}, optimizer=optimizer)
 
 
 def baselines(overrides: Sequence[str]) -> list[Variant]:
@@ -68,10 +75,12 @@ def sweep(
     for choice in configs.grid(axes):
         composed = configs.compose([*overrides, *(f"{k}={v}" for k, v in choice.items())])
         node = configs.variant_of(configs.resolved(composed.config.judge))
-        shown = {k: v for k, v in choice.items() if _used(node, k)}
+        optimizer = _optimizer(composed)
+        parts = _parts(node, optimizer)
+        shown = {k: v for k, v in choice.items() if _used(parts, k)}
         varying = [key for key in shown if len(axes[key]) > 1] or list(shown)
-        name = _name(composed, node, varying)
-        variant = Variant(name, node, _whole(composed, node), shown)
+        name = _name(composed, parts, varying)
+        variant = Variant(name, node, _whole(composed, node), shown, optimizer=optimizer)
         first = variants.setdefault(variant.id, variant)
         if first is not variant:
             said = ", ".join(f"{k}={v}" for k, v in choice.items())
@@ -79,7 +88,18 @@ def sweep(
     return list(variants.values()), equal
 
 
-DEFAULT_AXES = ("judge", "demos", "demos.k", "judge.reasoning", "model.name")
+PLAIN = (("judge", "prompted"), ("optimizer", "none"))  # go without saying
+DEFAULT_AXES = ("judge", "demos", "demos.k", "judge.reasoning", "model.name", "optimizer")
+
+
+def _optimizer(composed: configs.Composed) -> Mapping[str, Any] | None:
+    node = composed.config.optimizer
+    return configs.variant_of(configs.resolved(node)) if "_target_" in (node or {}) else None
+
+
+def _parts(judge: Mapping[str, Any], optimizer: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What axes point into."""
+    return dict(judge) | ({"optimizer": optimizer} if optimizer else {})
 
 
 def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[str]) -> str:
@@ -89,7 +109,7 @@ def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[st
         if not _used(node, axis):
             continue
         value = composed.choices.get(axis) if "." not in axis else _at(node, axis)
-        if axis == "judge" and value == "prompted" and len(axes) > 1:
+        if (axis, value) in PLAIN and len(axes) > 1:
             continue
         word = str(value) if axis in SPEAKING else f"{axis.rsplit('.', 1)[-1]}={value}"
         words.setdefault(
@@ -100,7 +120,7 @@ def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[st
 
 def _used(node: Mapping[str, Any], axis: str) -> bool:
     """Whether the axis still has a place in the pruned judge."""
-    if axis == "judge":
+    if axis in {"judge", "optimizer"}:
         return True
     try:
         _at(node, axis)
@@ -110,7 +130,7 @@ def _used(node: Mapping[str, Any], axis: str) -> bool:
 
 
 def _at(node: Mapping[str, Any], axis: str) -> Any:
-    """judge.x lies at x of the judge's node, demos.x and model.x at the same path."""
+    """judge.x lies at x of the judge's node, those of demos, model, optimizer at the same path."""
     steps = axis.split(".")
     at: Any = node
     for step in steps[1:] if steps[0] == "judge" else steps:
@@ -123,4 +143,6 @@ def _whole(composed: configs.Composed, node: Mapping[str, Any]) -> dict[str, Any
     whole = configs.resolved_top(composed.config)
     for group in ("model", "demos", "axes"):
         whole.pop(group, None)
+    if "_target_" not in (whole["optimizer"] or {}):
+        del whole["optimizer"]
     return whole | {"judge": dict(node), "choices": dict(composed.choices)}

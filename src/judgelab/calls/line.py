@@ -53,6 +53,12 @@ class Calls:
         self.replies.append(place | {"reply": reply.to_json()})
         return reply
 
+    def costs(self) -> dict[str, Any]:
+        """What its calls took, where no verdicts are booked."""
+        kept = ("sent", "from_store", "tokens_in", "tokens_out", "cost_usd", "spent_usd")
+        whole = self.accounts.to_json()
+        return {name: whole[name] for name in kept}
+
     def book(self, verdict: Verdict) -> None:
         """Book a verdict, answered or abstained."""
         if verdict.verdict:

@@ -97,6 +97,30 @@ class TrainSet(Sequence[Example]):
         return iter(self._examples)
 
 
+class DevSet(Sequence[Example]):
+    """Labelled examples of dev, for an optimizer to choose by. Only a Split makes one."""
+
+    def __init__(self, examples: Sequence[Example], *, _made_by: Split) -> None:
+        if not isinstance(_made_by, Split):
+            raise TypeError("a DevSet comes from Split.dev")
+        if other := [e.id for e in examples if _made_by.places[e.id].part != "dev"]:
+            raise PermissionError(f"not of dev: {', '.join(other[:5])}")
+        self._examples = tuple(examples)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
+        return self._examples[index]
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self._examples)
+
+
 @dataclass(frozen=True)
 class Fold:
     """Items to be judged, and what the judge may learn from."""
@@ -164,6 +188,16 @@ class Split:
                 f"`judgelab data split` shows what it holds; split.ratios says how it is cut."
             )
         return [self._fold(self._in("train"), chosen)]
+
+    def dev(self, limit: int | None = None) -> DevSet:
+        """Dev with its labels, in the fixed order. Raises UserError in cv mode, where none is."""
+        if self.mode == "cv":
+            raise UserError(
+                f"an optimizer chooses on dev, and split {self.config.name!r} has none: "
+                f"{len(self._examples)} labels are judged out of fold. Label to {CV_BELOW}, or "
+                "take split.mode=holdout with a split.name of its own."
+            )
+        return DevSet(self._in("dev")[:limit], _made_by=self)
 
     def labels(self, part: str, look: Look | None = None) -> dict[str, Label]:
         """Expert labels by id. Those of test open only to a look, which is written down."""

@@ -6,7 +6,6 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,16 +16,16 @@ from judgelab.types import sha256
 
 if TYPE_CHECKING:
     from judgelab.data.looks import Look
-    from judgelab.runner import Bench
-    from judgelab.variants import Variant
+    from judgelab.runner import Bench, Run
 
 PACKAGES = ("numpy", "scikit-learn", "jinja2", "hydra-core", "mlflow", "litellm", "dspy")
 
 
-def record(
-    bench: Bench, variant: Variant, texts: Mapping[str, str], accounts: Accounts
-) -> dict[str, Any]:
-    """record.json of a run."""
+def record(bench: Bench, run: Run, accounts: Accounts) -> dict[str, Any]:
+    """record.json of a run. What its optimizer used is beside `calls`, not in it."""
+    variant, optimizing = run.variant, run.optimizing or {}
+    about = {name: optimizing[name] for name in ("candidates", "calls") if name in optimizing}
+    made_by = {"optimizing": about} if about else {}
     look = _look(bench.look) if bench.look else {}
     return {
         "name": variant.name,
@@ -44,12 +43,13 @@ def record(
             "labelled": len(bench.dataset.examples),
         },
         "split": {"name": bench.split.config.name, "sha256": bench.split.sha256},
-        "texts": {name: sha256(text) for name, text in sorted(texts.items())},
+        "texts": {name: sha256(text) for name, text in sorted(run.texts.items())},
         "versions": versions(),
         "revision": revision(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "ceiling": bench.ceiling.to_json(),
         "calls": accounts.to_json(),
+        **made_by,
         "command": shlex.join(["judgelab", *sys.argv[1:]]),
         "complete": accounts.complete,
         "incomplete_because": accounts.detail or None,

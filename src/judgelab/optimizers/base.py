@@ -1,0 +1,47 @@
+"""The contract of an optimizer: a judge -> a better one, learnt from train and chosen on dev."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from judgelab.calls.line import Calls
+from judgelab.data.split import DevSet, TrainSet
+
+
+@dataclass(frozen=True)
+class Improved:
+    """What came of it.
+
+    Attributes:
+        judge: the node of the judge to judge with. A rubric of its own stands in it as text.
+        candidates: how many judges were scored on dev; they count as tried.
+        story: what was tried and found, as JSON; the run folder keeps it in optimizer.json.
+    """
+
+    judge: Mapping[str, Any]
+    candidates: int = 0
+    story: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Optimizer(ABC):
+    """Made from a config, then `check` before any data is read, then `improve` once.
+
+    Test is out of reach: an optimizer is given train and dev by type. Every answer it needs comes
+    through `calls`, so that store, limits, budget and accounts hold; `budget` is the most answers
+    that it may use, those from the store counted, so that the same config and seed make the same
+    judge whatever is in the store.
+    """
+
+    budget: int
+
+    def check(self, judge: Mapping[str, Any]) -> None:  # noqa: B027
+        """Raise a UserError where the judge of this node is none that it can improve."""
+
+    @abstractmethod
+    async def improve(
+        self, judge: Mapping[str, Any], train: TrainSet, dev: DevSet, calls: Calls
+    ) -> Improved:
+        """A judge at least as good on dev; the same one where none was found."""
