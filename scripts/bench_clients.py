@@ -237,15 +237,15 @@ def inspect_eval(url: str, concurrency: int) -> Iterator[Evaluate]:
 def judgelab(job: dict[str, Any]) -> dict[str, Any]:
     """As `judgelab run` does it, in the lab that is the working directory. `runner.judge` is timed:
     render, hash, look up, send, parse, commit, record; the scores, which no peer makes, are not."""
-    from judgelab import runner, sweep
+    from judgelab import plans, runner
     from judgelab.calls.line import Calls
     from judgelab.cli import GARBAGE
     from judgelab.commands.run import open_pool
 
-    (variant,) = sweep.plan(job["overrides"], multirun=False).variants
+    (variant,) = plans.plan(job["overrides"], multirun=False).variants
     # Another judge than the measured one, so that its answer is of no use to that.
     other = [*job["overrides"], "judge.repeats=1", "judge.reasoning=none"]
-    (warm_up,) = sweep.plan(other, multirun=False).variants
+    (warm_up,) = plans.plan(other, multirun=False).variants
 
     async def judge() -> dict[str, Any]:
         pool = open_pool(variant.config)

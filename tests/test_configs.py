@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from judgelab import axes, plans
 from judgelab import config as configs
-from judgelab import sweep
+from judgelab.config import Search
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.demos.base import DemoSelector
@@ -33,12 +34,14 @@ CONTRACTS: dict[str, type] = {
     "demos": DemoSelector,
     "tracking": MLflowTracking,
     "optimizer": Optimizer,
+    "search": Search,
 }
 # What every yaml of a group accepts, used or not.
 COMMON = {
     "judge": {"rubric", "template", "reasoning", "context", "repeats"},
     "demos": {"k", "seed", "show"},
     "optimizer": {"budget", "seed"},
+    "search": {"sampler", "trials", "parallel", "race", "storage", "seed", "metric", "floors"},
     "model": {
         *("name", "base_url", "temperature", "max_tokens", "reasoning_effort"),
         *("concurrency", "timeout", "retries", "price"),
@@ -47,6 +50,7 @@ COMMON = {
 }
 # The option of a group that means "no such part" builds nothing.
 EMPTY = {("model", "none"), ("tracking", "none"), ("optimizer", "none")}
+EMPTY |= {("search", name) for name in ("grid", "random", "tpe")}  # settings, no part
 # What a yaml leaves to the user.
 NEEDED = {
     ("judge", "recorded"): ["judge.path=verdicts.jsonl"],
@@ -125,8 +129,8 @@ def test_a_recipe_begins_with_its_question_and_its_command(path):
 
 
 @cache
-def planned(recipe: str) -> sweep.Plan:
-    return sweep.plan([f"experiment={recipe}"], multirun=False)
+def planned(recipe: str) -> plans.Plan:
+    return plans.plan([f"experiment={recipe}"], multirun=False)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -353,30 +357,30 @@ def test_axes_of_a_recipe_in_every_spelling(lab):
         "axes: {demos.k: [1, 2], judge.rubric: 'generic', judge.reasoning: none,"
         " demos.show: [label]}\nbaselines: []\n",
     )
-    plan = sweep.plan(["experiment=mine"], multirun=False)
+    plan = plans.plan(["experiment=mine"], multirun=False)
     assert plan.axes == {
         "demos.k": ["1", "2"],
         "judge.rubric": ["generic"],
         "judge.reasoning": ["none"],
         "demos.show": ["label"],
     }
-    given = sweep.plan(["experiment=mine", "demos.k=4"], multirun=False)
+    given = plans.plan(["experiment=mine", "demos.k=4"], multirun=False)
     assert "demos.k" not in given.axes, "a value on the command line replaces the recipe's axis"
     assert {variant.judge["demos"]["k"] for variant in given.variants} == {4}
 
 
 def test_hydras_grammar_of_sweeps(lab):
     with configs.hydra():
-        fixed, axes = configs.expand(
+        fixed, found = axes.expand(
             shlex.split("limit=3 demos.k=range(1,4) demos=choice(none,nearest) judge=glob(always*)")
         )
     assert fixed == ["limit=3"]
-    assert axes == {
+    assert found == {
         "demos.k": ["1", "2", "3"],
         "demos": ["none", "nearest"],
         "judge": ["always_fail", "always_pass"],
     }
-    assert configs.grid({"a": ["1", "2"], "b": ["3", "4"]}) == [
+    assert axes.grid({"a": ["1", "2"], "b": ["3", "4"]}) == [
         {"a": "1", "b": "3"},
         {"a": "1", "b": "4"},
         {"a": "2", "b": "3"},
@@ -395,9 +399,9 @@ def test_hydras_grammar_of_sweeps(lab):
 )
 def test_what_cannot_be_an_axis_says_why(lab, override, message):
     with pytest.raises(ConfigError, match=message):
-        sweep.plan([override], multirun=True)
+        plans.plan([override], multirun=True)
 
 
 def test_an_axis_without_m_asks_for_it(lab):
     with pytest.raises(ConfigError, match=r"demos\.k has several values \(4, 8\).*add -m"):
-        sweep.plan(["demos.k=4,8"], multirun=False)
+        plans.plan(["demos.k=4,8"], multirun=False)

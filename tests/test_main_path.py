@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from judgelab import config as configs
-from judgelab import runner, sweep
+from judgelab import plans, runner
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.cli import cli
@@ -104,7 +104,7 @@ def test_a_flipped_label_shows_in_a_rerun(lab: Path) -> None:
 @pytest.mark.parametrize("mode", ["cv", "holdout"])
 def test_no_prompt_holds_text_of_another_held_out_item(lab: Path, selector: str, mode: str) -> None:
     overrides = [f"demos={selector}", "demos.k=8", f"split.mode={mode}", "tracking=none"]
-    variant = sweep.plan(overrides, multirun=False).variants[0]
+    variant = plans.plan(overrides, multirun=False).variants[0]
     bench = runner.bench(variant.config, Pool())
     examples = {example.id: example for example in bench.dataset.examples}
     checked = 0

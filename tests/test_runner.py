@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from judgelab import config as configs
-from judgelab import runner, sweep
+from judgelab import plans, runner
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.errors import ConfigError, UserError
@@ -44,7 +44,7 @@ OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "model=ne
 
 def opened(*overrides: str, own: bool = True) -> tuple[runner.Bench, runner.Run]:
     given = [*(OWN if own else ()), "tracking=none", *overrides]
-    (variant,) = sweep.plan(given, multirun=False).variants
+    (variant,) = plans.plan(given, multirun=False).variants
     bench = runner.bench(variant.config, Pool())
     return bench, runner.open_run(bench, variant)
 
@@ -366,7 +366,7 @@ class TestRunFolder:
 def test_configs_are_read_back_as_they_were(lab):
     """Dates, numbers and texts that look like them survive the yaml of a run folder."""
     given = ["model=openai", "model.api_key_env=null", "model.name='4.10'"]
-    (variant,) = sweep.plan([*OWN[:3], *given], multirun=False).variants
+    (variant,) = plans.plan([*OWN[:3], *given], multirun=False).variants
     folder = RunFolder(lab.folder / "runs" / "x")
     folder.write_yaml("config.yaml", variant.config)
     back = folder.config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from judgelab import config as configs
-from judgelab import sweep, variants
+from judgelab import plans, variants
 from labs import Lab
 
 HTTP = ["model=openai_compatible", "model.name=m", "model.base_url=http://127.0.0.1:1/v1"]
@@ -18,8 +18,8 @@ def lab(tmp_path, monkeypatch) -> Lab:
     return Lab(tmp_path)
 
 
-def plan(*overrides: str) -> sweep.Plan:
-    return sweep.plan(overrides, multirun=True)
+def plan(*overrides: str) -> plans.Plan:
+    return plans.plan(overrides, multirun=True)
 
 
 def names(*overrides: str) -> list[str]:
@@ -147,7 +147,7 @@ def test_names_say_what_varies_and_no_more():
 
 
 def test_the_variant_of_a_single_run_is_named_by_what_people_vary_most():
-    (single,) = sweep.plan(["demos=nearest", "judge.reasoning=cot"], multirun=False).variants
+    (single,) = plans.plan(["demos=nearest", "judge.reasoning=cot"], multirun=False).variants
     assert single.name == "nearest k=4 · cot · neighbours"
     assert one("judge=always_pass").name == "always_pass"
 
@@ -169,7 +169,7 @@ def test_a_baseline_is_its_yaml_whatever_is_said_of_the_judges(lab):
         "judge: {check: judgelab.data.sample.query.valid_query, context: [schema]}\n"
         "baselines: [always_fail, off_the_shelf]\naxes: {judge.context: '[a],[b]'}\n",
     )
-    made = sweep.plan(["experiment=mine"], multirun=False).variants
+    made = plans.plan(["experiment=mine"], multirun=False).variants
     always, shelf = [variant for variant in made if variant.baseline]
     assert always.judge == {
         "_target_": "judgelab.judges.constant.ConstantJudge",

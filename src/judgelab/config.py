@@ -22,6 +22,8 @@ from judgelab.errors import ConfigError
 from judgelab.models.secrets import holding
 
 if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
     from judgelab.loader import Loader
 
 __all__ = ["Composed", "build", "build_part", "compose", "variant_id", "variant_of"]
@@ -55,11 +57,17 @@ class Floors:
 
 @dataclass
 class Search:
-    """How a sweep chooses, on dev: declared before it is run."""
+    """Which variants a sweep tries, and how it chooses, on dev: declared before it is run."""
 
     metric: str = "kappa"
     floors: Floors | None = field(default_factory=Floors)
     margin: float = 0.05
+    sampler: str = "grid"
+    trials: int = 30
+    parallel: int = 4
+    race: Any = None
+    storage: str | None = None
+    seed: int = 0
 
 
 @dataclass
@@ -138,7 +146,7 @@ def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
     import yaml
     from hydra.errors import HydraException
 
-    _refuse_secrets(overrides)
+    refuse_secrets(overrides)
     try:
         config, choices = _loaders[-1].compose(overrides)
     except (HydraException, OmegaConfBaseException) as error:
@@ -152,71 +160,13 @@ def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
     return Composed(config, {key: str(choice) for key, choice in choices.items()})
 
 
-def expand(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Hydra's sweep grammar: the fixed overrides, and the choices of every axis."""
-    from hydra.errors import HydraException
-
-    _refuse_secrets(overrides)
-    fixed: list[str] = []
-    axes: dict[str, list[str]] = {}
-    try:
-        parsed = _loaders[-1].parse(overrides)
-    except HydraException as error:
-        first = str(error).split("\nSee https:", maxsplit=1)[0]
-        raise ConfigError(f"{first}. An override is key=value, an axis key=a,b.") from error
-    for override in parsed:
-        key = override.get_key_element()
-        if not override.is_sweep_override():
-            assert override.input_line is not None
-            fixed.append(override.input_line)
-        elif not override.is_discrete_sweep():
-            raise ConfigError(
-                f"{key!s}: a grid takes lists (a,b), choice(...), range(...) "
-                "or glob(...), not an interval."
-            )
-        else:
-            _check_axis(key)
-            try:
-                axes[key] = list(override.sweep_string_iterator())
-            except HydraException as error:
-                raise ConfigError(f"{key}: {error}. A list (a,b) always works.") from error
-            if not axes[key]:
-                raise ConfigError(
-                    f"{override.input_line}: matches no option of a config group. "
-                    "A list (a,b) always works."
-                )
-    return fixed, axes
-
-
-def grid(axes: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Every combination of the axes, the last axis fastest."""
-    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-
-
-def axes_of(composed: Composed) -> dict[str, list[str]]:
-    """The axes that a recipe brings along."""
-    given = OmegaConf.to_container(composed.config.axes, resolve=True)
-    assert isinstance(given, dict)
-    for key, value in given.items():
-        if isinstance(value, dict):
-            first = next(iter(value), "k")
-            raise ConfigError(f"axes: write `{key!s}.{first}: a,b`, not a mapping under {key!s}.")
-    lines = [f"{key!s}={_as_sweep(value)}" for key, value in given.items()]
-    fixed, axes = expand(lines)
-    for override in fixed:
-        key, value = str(override).split("=", 1)
-        _check_axis(key)
-        axes[key] = [value]
-    return {str(key): axes[str(key)] for key in given}
-
-
 def resolved(node: Any) -> Any:
     """Plain data with every interpolation followed; a value that is missing names its key."""
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(_explain(error)) from error
-    _refuse_secrets(_texts(plain))
+    refuse_secrets(_texts(plain))
     return plain
 
 
@@ -238,7 +188,7 @@ def _texts(node: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _refuse_secrets(texts: Iterable[str]) -> None:
+def refuse_secrets(texts: Iterable[str]) -> None:
     """Configs and commands are kept in run folders and shown in MLflow."""
     if names := holding("\n".join(texts)):
         raise ConfigError(
@@ -253,27 +203,21 @@ def axis_root(override: str) -> str:
     return override.split("=", maxsplit=1)[0].lstrip("+~").split(".")[0].split("@")[0]
 
 
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Overrides in Hydra's grammar; call it inside `hydra()`."""
+    from hydra.errors import HydraException
+
+    refuse_secrets(overrides)
+    try:
+        return _loaders[-1].parse(overrides)
+    except HydraException as error:
+        first = str(error).split("\nSee https:", maxsplit=1)[0]
+        raise ConfigError(f"{first}. An override is key=value, an axis key=a,b.") from error
+
+
 def options(group: str) -> list[str]:
     """What a config group offers."""
     return resources.names(f"conf/{group}", ".yaml")
-
-
-def _check_axis(key: str) -> None:
-    if axis_root(key) not in AXES:
-        raise ConfigError(
-            f"{key} cannot be an axis: a sweep compares judges on the same items. "
-            f"Axes start with {', '.join(AXES)}; run the others one by one."
-        )
-
-
-def _as_sweep(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(_as_word(item) for item in value)
-    return _as_word(value)
-
-
-def _as_word(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if value in (True, False) else str(value)
 
 
 def _check_encoding(path: Path) -> None:

@@ -5,76 +5,22 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from judgelab import __version__, runner, variants
+from judgelab import __version__, runner
 from judgelab import config as configs
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
 from judgelab.optimizers.base import Optimizer
+from judgelab.plans import Plan
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Progress, Run
 from judgelab.scoring import codes, majority
 from judgelab.tracking.folder import RunFolder, all_runs, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a command line asks for: variants, and what to say of those left out."""
-
-    variants: list[Variant]
-    equal: list[str] = field(default_factory=list)
-    axes: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def is_sweep(self) -> bool:
-        return bool(self.axes)
-
-
-def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:
-    """The variants of a command line. A recipe with axes is a sweep by itself.
-
-    Raises ConfigError for axes without -m, and for what does not compose.
-    """
-    with configs.hydra():
-        fixed, axes = configs.expand(overrides)
-        if axes and not multirun:
-            key = next(iter(axes))
-            raise ConfigError(
-                f"{key} has several values ({', '.join(axes[key])}): that is a sweep, add -m. "
-                f"For one value with commas in it, quote it."
-            )
-        axes = _recipe_axes(fixed) | axes
-        if not axes:
-            return Plan([variants.single(configs.compose(fixed))])
-        found, equal = variants.sweep(fixed, axes)
-        roots = {configs.axis_root(key) for key in axes}
-        common = [override for override in fixed if configs.axis_root(override) not in roots]
-        known = {variant.id: variant.name for variant in found}
-        base = []
-        for one in variants.baselines(common):
-            if one.id in known:
-                equal.append(f"baseline {one.name} is the same judge as {known[one.id]}")
-            else:
-                known[one.id] = one.name
-                base.append(one)
-        return Plan(found + base, equal, axes)
-
-
-def _recipe_axes(fixed: Sequence[str]) -> dict[str, list[str]]:
-    """The axes of the recipe; an override on the command line replaces that of the same name."""
-    if not any(configs.axis_root(override) in ("experiment", "axes") for override in fixed):
-        return {}
-    given = {override.split("=")[0].lstrip("+") for override in fixed}
-    # A key of the judge, its demos or its model may need the choice that an axis makes.
-    rest = [override for override in fixed if configs.axis_root(override) not in configs.AXES]
-    recipe = configs.axes_of(configs.compose(rest, lenient=True))
-    return {key: choice for key, choice in recipe.items() if key not in given}
 
 
 def check(plan: Plan) -> None:

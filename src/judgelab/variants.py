@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from judgelab import axes as axes_
 from judgelab import config as configs
 
 # Axes whose value says enough by itself; of the others the name is said too.
@@ -66,26 +67,41 @@ def _baseline(name: str, common: configs.Composed) -> Variant:
     return Variant(name.replace("_", " "), node, _whole(composed, node), {}, baseline=True)
 
 
-def sweep(
-    overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
-) -> tuple[list[Variant], list[str]]:
-    """Every combination of the axes once; the second list says which were equal to which."""
-    variants: dict[str, Variant] = {}
-    equal: list[str] = []
-    for choice in configs.grid(axes):
-        composed = configs.compose([*overrides, *(f"{k}={v}" for k, v in choice.items())])
-        node = configs.variant_of(configs.resolved(composed.config.judge))
-        optimizer = _optimizer(composed)
-        parts = _parts(node, optimizer)
-        shown = {k: v for k, v in choice.items() if _used(parts, k)}
-        varying = [key for key in shown if len(axes[key]) > 1] or list(shown)
-        name = _name(composed, parts, varying)
-        variant = Variant(name, node, _whole(composed, node), shown, optimizer=optimizer)
-        first = variants.setdefault(variant.id, variant)
+def of_choice(
+    overrides: Sequence[str], axes: Mapping[str, axes_.Axis], choice: Mapping[str, str]
+) -> Variant:
+    """The variant that one value of each axis makes."""
+    composed = configs.compose([*overrides, *(f"{k}={v}" for k, v in choice.items())])
+    node = configs.variant_of(configs.resolved(composed.config.judge))
+    optimizer = _optimizer(composed)
+    parts = _parts(node, optimizer)
+    shown = {k: v for k, v in choice.items() if used(parts, k)}
+    varying = [key for key in shown if axes_.varies(axes[key])] or list(shown)
+    name = _name(composed, parts, varying)
+    return Variant(name, node, _whole(composed, node), shown, optimizer=optimizer)
+
+
+def has_place(overrides: Sequence[str], axis: str) -> bool:
+    """Whether a judge of these overrides has a use for the axis."""
+    composed = configs.compose(overrides)
+    node = configs.variant_of(configs.resolved(composed.config.judge))
+    return used(_parts(node, _optimizer(composed)), axis)
+
+
+class Distinct:
+    """Variants, each once; `equal` says which choice was the same judge as which variant."""
+
+    def __init__(self) -> None:
+        self.variants: dict[str, Variant] = {}
+        self.equal: list[str] = []
+
+    def add(self, variant: Variant, choice: Mapping[str, str]) -> Variant:
+        """The variant, or the one that it is equal to."""
+        first = self.variants.setdefault(variant.id, variant)
         if first is not variant:
             said = ", ".join(f"{k}={v}" for k, v in choice.items())
-            equal.append(f"{said} is the same judge as {first.name}")
-    return list(variants.values()), equal
+            self.equal.append(f"{said} is the same judge as {first.name}")
+        return first
 
 
 PLAIN = (("judge", "prompted"), ("optimizer", "none"))  # go without saying
@@ -106,7 +122,7 @@ def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[st
     """Such as `balanced k=8 · cot · gpt-x`: groups of words by the group of the config."""
     words: dict[str, list[str]] = {}
     for axis in axes:
-        if not _used(node, axis):
+        if not used(node, axis):
             continue
         value = composed.choices.get(axis) if "." not in axis else _at(node, axis)
         if (axis, value) in PLAIN and len(axes) > 1:
@@ -118,7 +134,7 @@ def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[st
     return " · ".join(" ".join(group) for group in words.values())
 
 
-def _used(node: Mapping[str, Any], axis: str) -> bool:
+def used(node: Mapping[str, Any], axis: str) -> bool:
     """Whether the axis still has a place in the pruned judge."""
     if axis in {"judge", "optimizer"}:
         return True

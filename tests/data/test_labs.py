@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from judgelab import axes, resources
 from judgelab import config as configs
-from judgelab import resources
 from judgelab.data.labs import propose, summary, write_lab, write_sample_lab
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.errors import ConfigError, DataError, UserError
@@ -79,9 +79,9 @@ def test_the_recipe_has_six_variants_and_the_rubric_is_found() -> None:
     write_lab(support(50), Path())
     with configs.hydra():
         composed = configs.compose(["experiment=mine", "model=neighbours"])
-        axes = configs.axes_of(composed)
+        recipe = axes.of_recipe(composed)
         assert composed.config.judge.rubric == "mine"
-    assert len(configs.grid(axes)) == 6
+    assert len(axes.grid(recipe)) == 6
     first = Path("experiments/mine.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# Which critiques help the judge")
     assert "judgelab run experiment=mine model=neighbours" in first
@@ -122,7 +122,7 @@ def test_a_lab_around_the_sample() -> None:
     with configs.hydra():
         composed = configs.compose(["experiment=mine"])
         assert composed.choices["dataset"] == "sample"
-        assert len(configs.grid(configs.axes_of(composed))) == 6
+        assert len(axes.grid(axes.of_recipe(composed))) == 6
 
 
 def test_a_file_outside_the_lab_keeps_its_path(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.markup import escape
 
-from judgelab import resources, runner, sweep
+from judgelab import plans, resources, runner, sweep
 from judgelab.commands import show
 from judgelab.commands.run import (
     accounts,
@@ -40,7 +40,7 @@ def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None
     if record["part"] == "test":
         raise UserError(f"{folder.id} is itself a look at test; give the run on dev.")
     variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
-    sweep.check(sweep.Plan([variant]))
+    sweep.check(plans.Plan([variant]))
     tracking = build_tracking(config)
     pool = open_pool(config)
     bench = runner.bench(config, pool, part="test", sweep=record["sweep"] or "")

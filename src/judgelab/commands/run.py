@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from judgelab import config as configs
-from judgelab import resources, runner, sweep
+from judgelab import plans, resources, runner, sweep
 from judgelab.calls.accounts import in_words, total
 from judgelab.calls.budget import Budget
 from judgelab.calls.line import Calls
@@ -36,7 +36,7 @@ PLAIN: Any = {"soft_wrap": True, "markup": False}
 
 def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     """Judge, score, show, track. Raises IncompleteError where calls are missing."""
-    plan = sweep.plan(overrides, multirun=multirun)
+    plan = plans.plan(overrides, multirun=multirun)
     sweep.check(plan)
     tracking = build_tracking(plan.variants[0].config)
     pool = open_pool(plan.variants[0].config)
@@ -70,7 +70,7 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
 
 def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     """What would be called: calls, tokens, money. Answers in the store cost nothing again."""
-    plan = sweep.plan(overrides, multirun=multirun)
+    plan = plans.plan(overrides, multirun=multirun)
     pool = open_pool(plan.variants[0].config)
     bench = runner.bench(plan.variants[0].config, pool)
     whole: list[float] = [0, 0, 0, 0, 0.0]
@@ -258,7 +258,7 @@ def track(
     return [f"see the runs side by side in MLflow: {where}"]
 
 
-async def _judge_all(plan: sweep.Plan, bench: Bench) -> tuple[Bench, list[Run], dict[str, str]]:
+async def _judge_all(plan: plans.Plan, bench: Bench) -> tuple[Bench, list[Run], dict[str, str]]:
     items = sum(len(fold.items) for fold in bench.folds)
     repeats = (variant.judge.get("repeats", 1) for variant in plan.variants)
     # What is no number is refused when its judge is built.
@@ -304,7 +304,7 @@ def _calls_in_words(row: Sequence[float]) -> str:
     )
 
 
-def _axes_without_llm(plan: sweep.Plan) -> list[str]:
+def _axes_without_llm(plan: plans.Plan) -> list[str]:
     """An axis that a model without language cannot tell apart is said to be so."""
     models = {variant.judge.get("model", {}).get("_target_", "") for variant in plan.variants}
     deaf = [key for key in plan.axes if key.removeprefix("judge.") in ("rubric", "reasoning")]
@@ -337,7 +337,7 @@ def _next(
     return [*steps, f"again, from its record: judgelab rerun {best}"]
 
 
-def _no_winner(bench: Bench, plan: sweep.Plan, choice: Mapping[str, Any]) -> None:
+def _no_winner(bench: Bench, plan: plans.Plan, choice: Mapping[str, Any]) -> None:
     """Raises ClaimError, but for the default floor where nothing but baselines could meet it."""
     said = (
         f"no winner: no variant reaches the floors ({_floors(choice)}) on {bench.part}. "
