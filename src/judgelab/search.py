@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import optuna
 
 SAMPLERS = ("grid", "random", "tpe")
-PATIENCE = 20  # draws for each variant that is wanted, before the axes count as exhausted
+PATIENCE = 30  # draws in a row of variants that are there already: the axes count as exhausted
 Ask = Callable[[str, Axis], str]
 
 
@@ -86,13 +86,11 @@ def grid(space: Space) -> Distinct:
 def draws(space: Space, trials: int, seed: int) -> Distinct:
     """`trials` variants, drawn alike from each axis; all there are, where there are fewer."""
     rng = random.Random(seed)
-    found = Distinct()
-    for _ in range(PATIENCE * trials):
-        choice = space.draw(lambda key, axis: _drawn(axis, rng))
-        variant = space.variant(choice)
+    found, again = Distinct(), 0
+    while len(found.variants) < trials and again < PATIENCE:
+        variant = space.variant(space.draw(lambda key, axis: _drawn(axis, rng)))
+        again = again + 1 if variant.id in found.variants else 0
         found.variants.setdefault(variant.id, variant)
-        if len(found.variants) == trials:
-            break
     return found
 
 
@@ -104,12 +102,10 @@ def as_text(axis: Axis, value: float) -> str:
 
 @dataclass
 class Trial:
-    """A choice of TPE's, the variant it makes, and whether it is another trial's."""
+    """A choice of TPE's, and the variant it makes; several trials may make the same."""
 
     number: int
-    choice: Mapping[str, str]
     variant: Variant
-    again: bool = False
 
 
 @dataclass
@@ -130,13 +126,13 @@ class Study:
 
     def ask(self) -> Iterator[Trial]:
         """Trials until `trials` variants were tried, or the axes seem exhausted."""
-        for number in range(PATIENCE * self.trials):
-            if len(self.found.variants) == self.trials:
-                return
-            choice = self._choice(number)
-            variant = self.space.variant(choice)
-            first = self.found.add(variant, choice)
-            yield Trial(number, choice, first, again=first is not variant)
+        number = again = 0
+        while len(self.found.variants) < self.trials and again < PATIENCE:
+            variant = self.space.variant(self._choice(number))
+            first = self.found.variants.setdefault(variant.id, variant)
+            again = 0 if first is variant else again + 1
+            yield Trial(number, first)
+            number += 1
 
     def tell(
         self,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from judgelab import __version__, runner
 from judgelab import config as configs
+from judgelab.axes import Span
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
@@ -18,6 +21,7 @@ from judgelab.plans import Plan
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Progress, Run
 from judgelab.scoring import codes, majority
+from judgelab.search import Study, Trial
 from judgelab.tracking.folder import RunFolder, all_runs, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
@@ -52,46 +56,105 @@ async def run_all(
     """
     if plan.is_sweep:
         bench = runner.in_sweep(bench, _sweep_id(plan, bench))
-    failed: dict[str, str] = {}
-    opened: list[Run] = []
-    unready: list[str] = []
+    runs = _Runs(bench, plan, progress)
     for variant in plan.variants:
+        runs.open(variant)
+    if runs.unready:
+        raise UnreadyError(" ".join(dict.fromkeys(runs.unready)))
+    _something_left(plan, runs.failed)
+    search = [_search(runs, replace(plan.study, name=bench.sweep))] if plan.study else []
+    await asyncio.gather(*(runs.go(run) for run in runs.opened), *search)
+    if runs.full:  # not before the others have kept what they asked for
+        raise runs.full[0]
+    _something_left(plan, runs.failed)
+    return bench, runs.opened, runs.failed
+
+
+@dataclass
+class _Runs:
+    """The runs of a sweep, and by variant name why some could not be made."""
+
+    bench: Bench
+    plan: Plan
+    progress: Progress
+    opened: list[Run] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    unready: list[str] = field(default_factory=list)
+    full: list[Exception] = field(default_factory=list)
+
+    def open(self, variant: Variant) -> Run | None:
+        """The run of a variant; None where it cannot be built."""
         try:
-            opened.append(runner.open_run(bench, variant))
+            run = runner.open_run(self.bench, variant)
         except UserError as error:
-            if not plan.is_sweep:
+            if not self.plan.is_sweep:
                 raise
-            failed[variant.name] = str(error)
+            self.failed[variant.name] = str(error)
             if isinstance(error, UnreadyError):
-                unready.append(str(error))
+                self.unready.append(str(error))
+            return None
+        self.opened.append(run)
+        return run
 
-    if unready:
-        raise UnreadyError(" ".join(dict.fromkeys(unready)))
-    _something_left(plan, failed)
-
-    full: list[Exception] = []
-
-    async def one(run: Run) -> None:
+    async def go(self, run: Run) -> None:
+        """Judge, score and keep."""
         try:
-            await runner.run(bench, run, progress)
+            await runner.run(self.bench, run, self.progress)
         except Exception as error:  # a judge of the user's own may raise anything
             if is_full(error):
-                full.append(error)
-            elif not plan.is_sweep:
+                self.full.append(error)
+            elif not self.plan.is_sweep:
                 raise
             else:
-                failed[run.variant.name] = _why(error)
+                self.failed[run.variant.name] = _why(error)
 
-    await asyncio.gather(*(one(run) for run in opened))
-    if full:  # not before the others have kept what they asked for
-        raise full[0]
-    _something_left(plan, failed)
-    return bench, opened, failed
+
+async def _search(runs: _Runs, study: Study) -> None:
+    """Trial after trial, `parallel` of them on their way; each knows what all but those scored.
+
+    Results are told in the order of the trials, so that the same seed asks for the same variants
+    however fast each of them is.
+    """
+    settings = runs.plan.variants[0].config["search"]
+    tasks: dict[str, asyncio.Task[None]] = {}
+    by_id = {run.variant.id: run for run in runs.opened}
+    waiting: deque[Trial] = deque()
+    trials = study.ask()
+    while True:
+        with configs.hydra():
+            trial = next(trials, None)
+        if trial:
+            variant = trial.variant
+            if variant.id not in by_id and variant.name not in runs.failed:
+                runs.plan.variants.append(variant)
+                if run := runs.open(variant):
+                    by_id[variant.id] = run
+            if variant.id in by_id and variant.id not in tasks:
+                tasks[variant.id] = asyncio.create_task(runs.go(by_id[variant.id]))
+            waiting.append(trial)
+        while waiting and (trial is None or len(waiting) >= settings["parallel"]):
+            oldest = waiting.popleft()
+            if oldest.variant.id in tasks:
+                await tasks[oldest.variant.id]
+            study.tell(oldest, *_told(by_id.get(oldest.variant.id), rules_of(settings)))
+        if trial is None:
+            return
+
+
+def _told(run: Run | None, rules: Rules) -> tuple[float | None, dict[str, float]]:
+    """What a run scored, and by metric how much it lacks to its floor."""
+    if run is None or not run.folder.complete:
+        return None, {}
+    metrics = run.folder.scores["metrics"]
+    values = {name: metrics[name]["value"] for name in rules.floors}
+    lacks = {n: 1.0 if v is None else rules.floors[n] - v for n, v in values.items()}
+    return metrics[rules.metric]["value"], lacks
 
 
 def _sweep_id(plan: Plan, bench: Bench) -> str:
     """The same command on the same data with the same texts is the same sweep."""
-    judges = [(variant.id, _texts(variant)) for variant in plan.variants]
+    judges: list[Any] = [(variant.id, _texts(variant)) for variant in plan.variants]
+    judges += [plan.study.name] if plan.study else []
     data = [bench.dataset.sha256, bench.split.sha256, bench.part, bench.limit, bench.policy]
     return sha256([judges, data, __version__])[:8]
 
@@ -136,7 +199,11 @@ def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]
 
 def rules(config: Mapping[str, Any]) -> Rules:
     """How the sweep of a config chooses."""
-    search = config["search"]
+    return rules_of(config["search"])
+
+
+def rules_of(search: Mapping[str, Any]) -> Rules:
+    """The rules in a config's `search`."""
     floors = {name: least for name, least in (search["floors"] or {}).items() if least is not None}
     return Rules(search["metric"], floors, search["margin"])
 
@@ -215,7 +282,8 @@ def write_sweep(
         {
             "sweep": bench.sweep,
             "command": command,
-            "axes": plan.axes,
+            "axes": {k: str(v) if isinstance(v, Span) else v for k, v in plan.axes.items()},
+            "tried": [run.folder.id for run in runs],
             "equal": plan.equal,
             "failed": failed,
             "dataset": {"name": bench.dataset.name, "sha256": bench.dataset.sha256},
