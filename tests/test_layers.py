@@ -35,6 +35,7 @@ FLOORS = (
     ("selection", "optimizers", "search"),
     ("tracking",),
     ("runner", "sources", "drift", "plans"),
+    ("racetrack",),
     ("rerun", "sweep", "compare"),
     ("commands",),
     ("cli",),

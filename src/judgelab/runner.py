@@ -6,9 +6,10 @@ A sweep is many of these over one Bench: the same items, the same pool of calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from judgelab import __version__, resources
@@ -26,7 +27,7 @@ from judgelab.optimizers.base import Optimizer
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
-from judgelab.types import Label, Verdict, sha256
+from judgelab.types import Interaction, Label, Verdict, sha256
 from judgelab.variants import Variant
 
 if TYPE_CHECKING:
@@ -93,6 +94,22 @@ class Bench:
         return {e.id: n for n, e in enumerate(item for fold in self.folds for item in fold.items)}
 
 
+class Lane:
+    """How a run comes by its items: alone, all at once. In a race a sweep gives it another."""
+
+    stopped: int | None = None  # after how many items the race was lost
+
+    async def blocks(self, ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:
+        """The ids to judge next, a block at a time, until all are judged or the race is lost."""
+        yield ids
+
+    def tell(self, ids: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+        """What was said of a block."""
+
+
+ALONE = Lane()
+
+
 @dataclass(frozen=True)
 class Run:
     """A variant with its folder and its judge, ready to judge."""
@@ -138,15 +155,19 @@ def open_run(bench: Bench, variant: Variant) -> Run:
     return Run(variant, RunFolder(runs_folder() / name), texts)
 
 
-async def run(bench: Bench, run: Run, progress: Progress = lambda variant, verdict: None) -> None:
-    """Judge, score and keep; leaves a run folder, incomplete where calls failed."""
+async def run(
+    bench: Bench, run: Run, progress: Progress = lambda variant, verdict: None, lane: Lane = ALONE
+) -> None:
+    """Judge, score and keep; leaves a run folder, without scores where calls failed or where the
+    race of its sweep (`lane`) stopped it."""
     if run.folder.complete:
+        lane.tell(list(bench.order), run.folder.verdicts)
         return
     with run.folder.spool() as replies:
         calls = Calls(bench.pool, replies=replies)
         run = await improve(bench, run)
-        verdicts = await judge(bench, run.variant, calls, progress)
-        write(bench, run, calls.accounts, replies, verdicts)
+        verdicts = await judge(bench, run.variant, calls, progress, lane)
+        write(bench, run, calls.accounts, replies, verdicts, lane.stopped)
 
 
 async def improve(bench: Bench, run: Run) -> Run:
@@ -164,27 +185,36 @@ async def improve(bench: Bench, run: Run) -> Run:
     return Run(better, run.folder, texts(better), about | {"story": found.story})
 
 
-async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress) -> list[Verdict]:
+async def judge(
+    bench: Bench, variant: Variant, calls: Calls, progress: Progress, lane: Lane = ALONE
+) -> list[Verdict]:
     """All verdicts of a variant, in the fixed order; those that failed are missing."""
-
-    async def one_fold(fold: Fold) -> list[Verdict]:
+    judges = []
+    for fold in bench.folds:
         judge = configs.build(variant.judge, Judge, "judge")
         judge.prepare(fold.train, calls)
         calls.accounts.planned += len(fold.items) * judge.repeats
+        judges.append((judge, fold.items))
+
+    async def some(judge: Judge, items: Sequence[Interaction]) -> list[Verdict]:
         found = []
         for repeat in range(judge.repeats):
-            async for verdict in judge.judge(fold.items, repeat):
+            async for verdict in judge.judge(items, repeat):
                 calls.book(verdict)
                 found.append(verdict)
                 progress(variant, verdict)
         return found
 
-    folds = await asyncio.gather(*(one_fold(fold) for fold in bench.folds))
-    order = bench.order
-    return sorted(
-        (verdict for found in folds for verdict in found),
-        key=lambda verdict: (verdict.repeat, order[verdict.id]),
-    )
+    order, verdicts = bench.order, list[Verdict]()
+    async for block in lane.blocks(list(order)):
+        ids = set(block)
+        parts = [(judge, [i for i in items if i.id in ids]) for judge, items in judges]
+        found = await asyncio.gather(*(some(*part) for part in parts))
+        new = list(chain.from_iterable(found))
+        verdicts += new
+        lane.tell(block, new)
+    calls.accounts.stop(lane.stopped)
+    return sorted(verdicts, key=lambda verdict: (verdict.repeat, order[verdict.id]))
 
 
 def scores(bench: Bench, name: str, verdicts: list[Verdict]) -> dict[str, Any]:
@@ -198,18 +228,24 @@ def scores(bench: Bench, name: str, verdicts: list[Verdict]) -> dict[str, Any]:
 
 
 def write(
-    bench: Bench, run: Run, accounts: Accounts, replies: Spool, verdicts: list[Verdict]
+    bench: Bench,
+    run: Run,
+    accounts: Accounts,
+    replies: Spool,
+    verdicts: list[Verdict],
+    stopped: int | None = None,
 ) -> None:
-    """The run folder, whole; scores.json last, and only where every verdict is there."""
+    """The run folder, whole; scores.json last, and only where every verdict is there. One that was
+    stopped has none, even where its last calls were on their way already."""
     folder, variant = run.folder, run.variant
     folder.write_yaml("config.yaml", variant.config)
     for name, text in run.texts.items():
         folder.write(name, text if text.endswith("\n") else text + "\n")
     if run.optimizing:
         folder.write_json("optimizer.json", run.optimizing)
-    folder.write_json("record.json", record(bench, run, accounts))
+    folder.write_json("record.json", record(bench, run, accounts, stopped))
     folder.write_lines("assignment.jsonl", bench.split.rows())
     folder.write("replies.jsonl", replies.lines(bench.order))
     folder.write_lines("verdicts.jsonl", (verdict.to_json() for verdict in verdicts))
-    if accounts.complete:
+    if accounts.complete and stopped is None:
         folder.write_json("scores.json", scores(bench, variant.name, verdicts))

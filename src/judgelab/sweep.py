@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from judgelab import __version__, runner
+from judgelab import __version__, racetrack, runner
 from judgelab import config as configs
 from judgelab.axes import Span
 from judgelab.data.schema import DatasetConfig
@@ -18,8 +18,9 @@ from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
 from judgelab.optimizers.base import Optimizer
 from judgelab.plans import Plan
+from judgelab.racetrack import RaceLane, Track
 from judgelab.rules import Rules
-from judgelab.runner import Bench, Progress, Run
+from judgelab.runner import ALONE, Bench, Progress, Run
 from judgelab.scoring import codes, majority
 from judgelab.search import Study, Trial
 from judgelab.tracking.folder import RunFolder, all_runs, runs_folder
@@ -62,8 +63,12 @@ async def run_all(
     if runs.unready:
         raise UnreadyError(" ".join(dict.fromkeys(runs.unready)))
     _something_left(plan, runs.failed)
-    search = [_search(runs, replace(plan.study, name=bench.sweep))] if plan.study else []
-    await asyncio.gather(*(runs.go(run) for run in runs.opened), *search)
+    if plan.study:
+        baselines = [runs.go(run) for run in runs.opened if run.variant.baseline]
+        await asyncio.gather(_search(runs, replace(plan.study, name=bench.sweep)), *baselines)
+    else:
+        track = runs.track([run for run in runs.opened if not run.variant.baseline])
+        await asyncio.gather(*(runs.go(run, track) for run in runs.opened))
     if runs.full:  # not before the others have kept what they asked for
         raise runs.full[0]
     _something_left(plan, runs.failed)
@@ -96,10 +101,28 @@ class _Runs:
         self.opened.append(run)
         return run
 
-    async def go(self, run: Run) -> None:
-        """Judge, score and keep."""
+    def track(self, racing: Sequence[Run]) -> Track | None:
+        """The race of some runs; None where there is none, or nobody to race against."""
+        config = self.plan.variants[0].config
+        judges = [variant.judge for variant in self.plan.variants]
+        kind = racetrack.kind(config["search"], judges)
+        if kind == "off" or len(racing) < 2 or not self.plan.is_sweep:
+            return None
+        return Track(
+            self.bench.labels,
+            [run.variant.id for run in racing],
+            rules(config),
+            seed=config["seed"],
+            wide=max(map(racetrack.in_flight, judges)),
+            fast=kind == "fast",
+        )
+
+    async def go(self, run: Run, track: Track | None = None) -> None:
+        """Judge, score and keep; in the race of a track, where it runs in one."""
+        races = track is not None and not run.variant.baseline
+        lane = track.lane(run.variant.id) if track and races else ALONE
         try:
-            await runner.run(self.bench, run, self.progress)
+            await runner.run(self.bench, run, self.progress, lane)
         except Exception as error:  # a judge of the user's own may raise anything
             if is_full(error):
                 self.full.append(error)
@@ -107,6 +130,9 @@ class _Runs:
                 raise
             else:
                 self.failed[run.variant.name] = _why(error)
+        finally:
+            if isinstance(lane, RaceLane):
+                lane.leave()
 
 
 async def _search(runs: _Runs, study: Study) -> None:
@@ -119,6 +145,7 @@ async def _search(runs: _Runs, study: Study) -> None:
     tasks: dict[str, asyncio.Task[None]] = {}
     by_id = {run.variant.id: run for run in runs.opened}
     waiting: deque[Trial] = deque()
+    told: list[Run] = []  # complete, in the order of their trials: what later ones race against
     trials = study.ask()
     while True:
         with configs.hydra():
@@ -130,13 +157,21 @@ async def _search(runs: _Runs, study: Study) -> None:
                 if run := runs.open(variant):
                     by_id[variant.id] = run
             if variant.id in by_id and variant.id not in tasks:
-                tasks[variant.id] = asyncio.create_task(runs.go(by_id[variant.id]))
+                run = by_id[variant.id]
+                track = runs.track([*told, run])
+                if track:
+                    for one in told:
+                        track.lane(one.variant.id).tell(track.order, one.folder.verdicts)
+                tasks[variant.id] = asyncio.create_task(runs.go(run, track))
             waiting.append(trial)
         while waiting and (trial is None or len(waiting) >= settings["parallel"]):
             oldest = waiting.popleft()
             if oldest.variant.id in tasks:
                 await tasks[oldest.variant.id]
-            study.tell(oldest, *_told(by_id.get(oldest.variant.id), rules_of(settings)))
+            run = by_id.get(oldest.variant.id)
+            study.tell(oldest, *_told(run, rules_of(settings)))
+            if run and run.folder.complete and run not in told:
+                told.append(run)
         if trial is None:
             return
 
@@ -155,6 +190,10 @@ def _sweep_id(plan: Plan, bench: Bench) -> str:
     """The same command on the same data with the same texts is the same sweep."""
     judges: list[Any] = [(variant.id, _texts(variant)) for variant in plan.variants]
     judges += [plan.study.name] if plan.study else []
+    config = plan.variants[0].config
+    raced = racetrack.kind(config["search"], [variant.judge for variant in plan.variants])
+    if raced != "off":
+        judges += [raced, config["search"]["metric"], config["seed"]]
     data = [bench.dataset.sha256, bench.split.sha256, bench.part, bench.limit, bench.policy]
     return sha256([judges, data, __version__])[:8]
 

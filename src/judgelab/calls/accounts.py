@@ -1,4 +1,7 @@
-"""The call accounts of a variant: planned = answered + abstained + failed + skipped + pending."""
+"""The call accounts of a variant.
+
+planned = answered + abstained + failed + skipped + stopped + pending.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ class Accounts:
     abstained: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     skipped: int = 0
+    stopped: int = 0  # not asked any more: the race of the sweep was lost
     purse: Purse = field(default_factory=Purse)
     stored: int = 0
     repaired: int = 0  # second calls for an answer that could not be read
@@ -44,12 +48,17 @@ class Accounts:
 
     @property
     def pending(self) -> int:
-        done = self.answered + self.abstained.total() + self.failed.total() + self.skipped
-        return self.planned - done
+        done = self.answered + self.abstained.total() + self.failed.total()
+        return self.planned - done - self.skipped - self.stopped
 
     @property
     def complete(self) -> bool:
         return self.answered + self.abstained.total() == self.planned
+
+    def stop(self, after: int | None) -> None:
+        """Book what is left as stopped; `after` how many items it was, None where it was not."""
+        if after is not None:
+            self.stopped += self.pending
 
     def to_json(self) -> dict[str, Any]:
         """As record.json keeps it. Raises AssertionError where a verdict was booked twice."""
@@ -60,6 +69,7 @@ class Accounts:
             "abstained": dict(sorted(self.abstained.items())),
             "failed": dict(sorted(self.failed.items())),
             "skipped": self.skipped,
+            "stopped": self.stopped,
             "pending": self.pending,
             "sent": self.sent,
             "from_store": self.stored,
@@ -77,6 +87,7 @@ def in_words(calls: Mapping[str, Any]) -> str:
     """A record's accounts as the sum they are: `150 planned = 148 answered + 2 abstained (...)`."""
     parts = [f"{calls['answered']} answered", _by("abstained", calls["abstained"])]
     parts += [_by("failed", calls["failed"]), f"{calls['skipped']} skipped by the budget"]
+    parts += [f"{stopped} stopped by the race"] if (stopped := calls.get("stopped")) else []
     parts += [f"{calls['pending']} not come to"] if calls["pending"] else []
     return f"{calls['planned']} planned = {' + '.join(parts)}"
 
@@ -84,8 +95,8 @@ def in_words(calls: Mapping[str, Any]) -> str:
 def total(records: list[Mapping[str, Any]]) -> dict[str, Any]:
     """The accounts of several runs together."""
     summed: dict[str, Any] = {}
-    for name in ("planned", "answered", "skipped", "pending", "sent", "from_store"):
-        summed[name] = sum(calls[name] for calls in records)
+    for name in ("planned", "answered", "skipped", "stopped", "pending", "sent", "from_store"):
+        summed[name] = sum(calls.get(name, 0) for calls in records)
     for name in ("abstained", "failed"):
         counter: Counter[str] = Counter()
         for calls in records:

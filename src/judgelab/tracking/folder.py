@@ -47,6 +47,15 @@ class RunFolder:
         return (self.path / "scores.json").is_file()
 
     @property
+    def stopped(self) -> dict[str, int] | None:
+        """After how many of how many items the race of its sweep was lost; None where it was not.
+
+        Nothing is missing then, and nothing is scored: where it stopped depends on what was seen.
+        """
+        found = self.record.get("stopped") if self.exists else None
+        return dict(found) if found else None
+
+    @property
     def config(self) -> dict[str, Any]:
         config = self._read("config.yaml", _yaml)
         if not isinstance(config, dict):

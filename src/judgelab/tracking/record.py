@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "scikit-learn", "jinja2", "hydra-core", "mlflow", "litellm", "dspy")
 
 
-def record(bench: Bench, run: Run, accounts: Accounts) -> dict[str, Any]:
+def record(
+    bench: Bench, run: Run, accounts: Accounts, stopped: int | None = None
+) -> dict[str, Any]:
     """record.json of a run. What its optimizer used is beside `calls`, not in it."""
     variant, optimizing = run.variant, run.optimizing or {}
     about = {name: optimizing[name] for name in ("candidates", "calls") if name in optimizing}
@@ -51,7 +53,8 @@ def record(bench: Bench, run: Run, accounts: Accounts) -> dict[str, Any]:
         "calls": accounts.to_json(),
         **made_by,
         "command": shlex.join(["judgelab", *sys.argv[1:]]),
-        "complete": accounts.complete,
+        "complete": accounts.complete and stopped is None,
+        **({"stopped": {"after": stopped, "of": len(bench.order)}} if stopped is not None else {}),
         "incomplete_because": accounts.detail or None,
     }
 
