@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from judgelab.errors import DataError
-from judgelab.types import Label, Verdict
+from judgelab.types import CODES, Label, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from judgelab.metrics.scorecard import Scorecard
 
-CODES = {"pass": 0, "fail": 1, None: -1}
 MOST_WEIGHT = 1_000_000_000  # of an item, in those of the lightest
 
 

@@ -36,6 +36,17 @@ FEW_ITEMS, FEW_OF_A_CLASS = 30, 10
 WIDE_ITEMS, WIDE_OF_A_CLASS = 100, 25
 
 
+def lacking(
+    fails: int, passes: int, items: int = FEW_ITEMS, of_a_class: int = FEW_OF_A_CLASS
+) -> str:
+    """What there is too little of for a claim, e.g. "9 fails"; empty where there is enough."""
+    counts = ((fails, "fail", "fails"), (passes, "pass", "passes"))
+    few = [_count(*count) for count in counts if count[0] < of_a_class]
+    if not few and fails + passes < items:
+        few = [_count(fails + passes, "item", "items")]
+    return ", ".join(few)
+
+
 _FAILING = Proportion(PROPORTIONS["recall_fail"].among, PROPORTIONS["agreement"].among)
 
 
@@ -99,20 +110,16 @@ class Scorecard:
     @property
     def reliability(self) -> str | None:
         """e.g. "low (9 fails)" under 30 scored items or 10 of a class, else None."""
-        few = self._fewer_than(FEW_ITEMS, FEW_OF_A_CLASS)
-        return f"low ({', '.join(few)})" if few else None
+        scored = apply_policy(self.confusion, self.policy)
+        few = lacking(scored.fails, scored.passes)
+        return f"low ({few})" if few else None
 
     @property
     def caution(self) -> str | None:
         """A softer word under 100 scored items or 25 of a class; None where reliability is low."""
-        few = self._fewer_than(WIDE_ITEMS, WIDE_OF_A_CLASS)
-        return f"wide intervals (only {', '.join(few)})" if few and not self.reliability else None
-
-    def _fewer_than(self, items: int, of_a_class: int) -> list[str]:
         scored = apply_policy(self.confusion, self.policy)
-        counts = ((scored.fails, "fail", "fails"), (scored.passes, "pass", "passes"))
-        few = [_count(*count) for count in counts if count[0] < of_a_class]
-        return few or [_count(scored.n, "item", "items")] * (scored.n < items)
+        few = lacking(scored.fails, scored.passes, WIDE_ITEMS, WIDE_OF_A_CLASS)
+        return f"wide intervals (only {few})" if few and not self.reliability else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
