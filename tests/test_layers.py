@@ -32,9 +32,10 @@ FLOORS = (
     ("calls", "demos", "expert", "scoring"),
     ("judges", "variants", "rules"),
     ("selection",),
-    ("tracking",),
+    ("tracking", "sentences"),
     ("runner", "sources", "drift"),
     ("rerun", "sweep", "compare"),
+    ("outcome",),
     ("commands",),
     ("cli",),
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from judgelab.metrics.scorecard import Scorecard
 
+NAMED = 5  # names that a sentence has room for
 MOST_WEIGHT = 1_000_000_000  # of an item, in those of the lightest
 
 
@@ -99,6 +100,13 @@ def short(number: float) -> str:
     """Two digits without the leading zero: .84, -.05, 1."""
     text = f"{number:.2f}".replace("0.", ".", 1)
     return {"1.00": "1", "-1.00": "-1", ".00": "0", "-.00": "0"}.get(text, text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`; of many the first, and how many more."""
+    left = len(names) - NAMED
+    shown = [*names[:NAMED], *([f"{left} more"] if left > 0 else [])]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def _weights(items: Sequence[str], weights: Mapping[str, float]) -> list[float]:

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from judgelab import resources, runner, sweep
 from judgelab.commands import show
+from judgelab.commands.estimate import say_estimate
 from judgelab.commands.run import (
     accounts,
     build_tracking,
@@ -15,7 +16,6 @@ from judgelab.commands.run import (
     odd_answers,
     open_pool,
     report,
-    say_estimate,
     track,
     write_report,
 )
@@ -67,7 +67,7 @@ def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None
     accounts([run.folder], pool)
     if pool.interrupted:
         raise Stopped(pool.interrupted)
-    report(bench, [run.folder], as_json=as_json)
+    report(bench, [run.folder], metric=config["search"]["metric"], as_json=as_json)
     show.err.print(f"[bold]{escape(str(taken))}[/]; intervals at {taken.level:.1%}", soft_wrap=True)
     sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None
     page = write_report(bench, sweep_folder, [], config)

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from judgelab.metrics.names import why_missing
 from judgelab.scoring import in_words_of, short
 
 COUNTED = "counted"  # what stands for a file where a number was counted from the data
@@ -22,12 +23,12 @@ class Source:
     content: Mapping[str, Any]
 
     def metric(self, *path: str | int) -> Markup:
-        """A metric and its interval: `.84 [.72, .91]`; a dash says why it is one."""
+        """A metric and its interval: `.84 [.72, .91]`; where one is missing it says why."""
         metric = self._at(path)
         bounds = {f"data-{end}": metric.get(end) for end in ("lo", "hi")}
         shown = _data(self._pointer(path), metric["value"], in_words_of(metric), bounds)
-        if metric["value"] is None and metric.get("reason"):
-            shown += Markup(" <small>{}</small>").format(metric["reason"].replace("_", " "))
+        if metric.get("reason"):
+            shown += Markup(" <small>{}</small>").format(why_missing(metric["reason"]))
         return shown
 
     def number(self, *path: str | int) -> Markup:
