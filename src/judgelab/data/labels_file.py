@@ -103,8 +103,8 @@ def _weight(where: str, value: object, field: str) -> float:
         weight = math.nan
     if not LIGHTEST <= weight <= HEAVIEST:
         raise DataError(
-            f"{where}, {field}: found {value!r:.40}; a weight is a number over 0, from {LIGHTEST:g} to "
-            f"{HEAVIEST:g}: how many items of the population this one stands for."
+            f"{where}, {field}: found {value!r:.40}; a weight is a number over 0, from "
+            f"{LIGHTEST:g} to {HEAVIEST:g}: how many items of the population this one stands for."
         )
     return weight
 
