@@ -34,7 +34,7 @@ FLOORS = (
     ("selection",),
     ("tracking",),
     ("runner", "sources", "drift"),
-    ("rerun", "sweep", "compare"),
+    ("rerun", "sweep", "ground", "compare"),
     ("commands",),
     ("cli",),
 )

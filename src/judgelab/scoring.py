@@ -102,6 +102,12 @@ def short(number: float) -> str:
     return {"1.00": "1", "-1.00": "-1", ".00": "0", "-.00": "0"}.get(text, text)
 
 
+def p_in_words(p: float) -> str:
+    """A p-value, three digits of it: .034, <.001, 1."""
+    text = f"{p:.3f}".replace("0.", ".", 1)
+    return "<.001" if p < 0.001 else {"1.000": "1"}.get(text, text)
+
+
 def _weights(items: Sequence[str], weights: Mapping[str, float]) -> list[float]:
     wrong = [item for item in items if not 0 < weights.get(item, 0) < math.inf]
     if wrong:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from sweep_folders import metric
 from judgelab.tracking import costs, pictures, plots
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
+from labs import environment
 
 KAPPAS = [0.61, 0.55, 0.5, 0.2, None, 0.0]
 USD = [0.5, 0.01, 0.02, 0.3, 0.1, 0.0]
@@ -64,6 +67,23 @@ def test_a_picture_is_drawn_again_only_where_the_scores_are_newer(tmp_path: Path
     os.utime(folder.path / "scores.json", (later, later))
     pictures.confusion(folder)
     assert picture.read_bytes() != b"kept"
+
+
+def test_two_processes_may_draw_the_same_picture(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from judgelab.tracking import pictures\n"
+        "from judgelab.tracking.folder import RunFolder\n"
+        "folder, mine = RunFolder(Path(sys.argv[1])), sys.argv[2].encode() * 200_000\n"
+        "for _ in range(200): pictures._write(folder, 'confusion.png', mine)"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], env=environment())
+        for name in "ab"
+    ]
+    assert [process.wait() for process in both] == [0, 0]
+    (picture,) = tmp_path.iterdir()
+    assert len(picture.read_bytes()) == 200_000
+    assert len(set(picture.read_bytes())) == 1
 
 
 def test_an_incomplete_run_has_no_picture(tmp_path: Path) -> None:
