@@ -383,6 +383,7 @@ def test_test_labels_open_for_looks_alone_and_at_their_level(lab):
     answer = found(lab("compare", *looks, "--json"))
     assert answer["level"] == pytest.approx(1 - 0.05 / 3)
     assert answer["pairs"][0]["difference"]["level"] == answer["level"]
+    assert answer["best_set_alpha"] == pytest.approx(0.1 / 3)
     test = {row["id"] for row in read_lines(lab.folder / "runs" / looks[0] / "verdicts.jsonl")}
     assert answer["n"] == len(test)
     apart = lab("compare", good, looks[0])

@@ -159,11 +159,15 @@ def test_a_run_that_a_sweep_chose_on_these_items_is_named_with_what_was_tried(la
     done = lab("compare", dev["good"], constant, "--json")
     answer = found(done)
     assert (answer["picked"], answer["tried"]) == (answer["variants"][:1], 2)
-    assert f"note {answer['picked'][0]} was chosen on these very items: 2 variants" in done.err
+    assert (
+        f"note {answer['picked'][0]} was chosen on these very items, where 2 variants" in done.err
+    )
     assert "the p-values count only the pairs named here, and flatter what was chosen" in done.err
     other = lab("compare", dev["poor"], constant, "--json")
     assert found(other)["picked"] == []
-    assert "note 2 variants tried on these items; the p-values count only the pairs" in other.err
+    assert (
+        "note 2 variants were tried on these items; the p-values count only the pairs" in other.err
+    )
     judge(lab, "third", 5)
     lab.run(*OWN, "model=none", "judge=recorded", "judge.path=third.jsonl")
     assert found(lab("compare", dev["good"], dev["poor"], "--json"))["tried"] == 3

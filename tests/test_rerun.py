@@ -339,6 +339,21 @@ def test_changed_labels_of_a_look_are_not_scored(lab, looked):
     assert "look 2 of 3" in read_json(max(lab.runs, key=_made) / "scores.json")["look"]
 
 
+def test_more_looks_reach_an_earlier_one_while_its_labels_are_the_same(lab, looked, monkeypatch):
+    monkeypatch.chdir(lab.folder)
+    write_rows(lab.folder / "data.jsonl", [*rows(120), *added()])
+    assert reruns.under(looked, 4, "why")
+    assert looked.scores["metrics"]["agreement"]["level"] == pytest.approx(1 - 0.05 / 4)
+    assert lab("rerun", looked.id).code == 0
+    judged = {verdict.id for verdict in looked.verdicts}
+    data = [r | {"label": "fail"} if r["id"] in judged else r for r in rows(120)]
+    before = looked.scores
+    for changed in (data, [row for row in rows(120) if row["id"] != min(judged)]):
+        write_rows(lab.folder / "data.jsonl", changed)
+        assert not reruns.under(looked, 5, "why")
+        assert looked.scores == before
+
+
 def dev_of(look: RunFolder) -> str:
     """The id of the run on dev that a look was taken with."""
     same = [p for p in map(RunFolder, look.path.parent.iterdir()) if p.exists]

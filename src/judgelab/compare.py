@@ -180,14 +180,15 @@ def compare(
     """Compare judges on the items all were asked: each with `baseline`, or all with all.
 
     Holm and BH are over these pairs, on the p that decides of each. The best set is by agreement
-    (0/1 loss). Both come with a `reliability`: why so few items carry no claim.
+    (0/1 loss), its level paid by the looks like that of the pairs. Both come with a `reliability`:
+    why so few items carry no claim.
 
     Raises:
         UserError: fewer than two judges, or a baseline that is none of them.
         DataError: no common items.
     """
     from judgelab.metrics import multiplicity, paired
-    from judgelab.metrics.best_set import best_set
+    from judgelab.metrics.best_set import ALPHA, best_set
 
     aligned = align(sources, labels)
     base = chosen(baseline, sources).name if baseline else None
@@ -210,7 +211,8 @@ def compare(
         }
         for (a, b), one, (holm, bh) in zip(family, found, adjusted, strict=True)
     ]
-    best = best_set(aligned.expert, aligned.verdicts, metric="agreement", **options)
+    alpha = ALPHA * ((1 - level) / (1 - LEVEL))
+    best = best_set(aligned.expert, aligned.verdicts, metric="agreement", alpha=alpha, **options)
     return Comparison(
         aligned,
         base,

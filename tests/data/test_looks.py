@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from judgelab.data.looks import Look, Looks, look, opened, read_looks, saw
 from judgelab.errors import ClaimError, ConfigError, DataError
-from labs import environment
+from labs import at_once
 
 
 def test_looks_are_counted_and_written_down(tmp_path: Path) -> None:
@@ -113,11 +111,7 @@ def test_two_processes_do_not_take_the_same_look(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from judgelab.data.looks import look\n"
         "for n in range(20): look(Path(sys.argv[1]), f'{sys.argv[2]}{n}', 'data', 100)"
     )
-    both = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), name], env=environment())
-        for name in "ab"
-    ]
-    assert [process.wait() for process in both] == [0, 0]
+    at_once(code, path)
     numbers = [json.loads(line)["number"] for line in path.read_text().splitlines()]
     assert numbers == list(range(1, 41))
 

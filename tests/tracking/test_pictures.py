@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from sweep_folders import metric
 from judgelab.tracking import costs, pictures, plots
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
-from labs import environment
+from labs import at_once
 
 KAPPAS = [0.61, 0.55, 0.5, 0.2, None, 0.0]
 USD = [0.5, 0.01, 0.02, 0.3, 0.1, 0.0]
@@ -76,11 +74,7 @@ def test_two_processes_may_draw_the_same_picture(tmp_path: Path) -> None:
         "folder, mine = RunFolder(Path(sys.argv[1])), sys.argv[2].encode() * 200_000\n"
         "for _ in range(200): pictures._write(folder, 'confusion.png', mine)"
     )
-    both = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], env=environment())
-        for name in "ab"
-    ]
-    assert [process.wait() for process in both] == [0, 0]
+    at_once(code, tmp_path)
     (picture,) = tmp_path.iterdir()
     assert len(picture.read_bytes()) == 200_000
     assert len(set(picture.read_bytes())) == 1

@@ -119,17 +119,14 @@ def _picked(found: Comparison) -> list[str]:
     names, tried = found.picked.names, found.picked.tried
     if not names and not found.picked.others:
         return []
-    plural = "s" if tried > 1 else ""
-    count = (
-        f"{tried} variant{plural} tried on these items; the p-values count only the pairs named "
-        "here"
-    )
+    variants = f"{tried} variants were" if tried > 1 else "1 variant was"
+    count = "the p-values count only the pairs named here"
     if not names:
-        return [count]
+        return [f"{variants} tried on these items; {count}"]
     were = "were" if len(names) > 1 else "was"
     return [
-        f"{', '.join(names)} {were} chosen on these very items: {count}, and flatter what was "
-        "chosen. The number to report comes from judgelab holdout"
+        f"{', '.join(names)} {were} chosen on these very items, where {variants} tried: "
+        f"{count}, and flatter what was chosen. The number to report comes from judgelab holdout"
     ]
 
 
@@ -176,7 +173,7 @@ def _verdict(found: Comparison) -> str:
         return f"no best set from {n} items: {_too_few(found.few)}"
     if len(names) == 1:
         apart = f"{names[0]} is alone in the best set on {n} items"
-    return f"{apart}; left out of the best set at {found.alpha:.0%}: {', '.join(rest)}"
+    return f"{apart}; left out of the best set at {100 * found.alpha:.2g}%: {', '.join(rest)}"
 
 
 def _drift(found: Comparison) -> list[str]:
