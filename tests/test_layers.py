@@ -34,7 +34,7 @@ FLOORS = (
     ("selection",),
     ("tracking", "sentences"),
     ("runner", "sources", "drift"),
-    ("rerun", "sweep", "compare"),
+    ("rerun", "sweep", "ground", "compare"),
     ("outcome",),
     ("commands",),
     ("cli",),

@@ -109,6 +109,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
+def p_in_words(p: float) -> str:
+    """A p-value, three digits of it: .034, <.001, 1."""
+    text = f"{p:.3f}".replace("0.", ".", 1)
+    return "<.001" if p < 0.001 else {"1.000": "1"}.get(text, text)
+
+
 def _weights(items: Sequence[str], weights: Mapping[str, float]) -> list[float]:
     wrong = [item for item in items if not 0 < weights.get(item, 0) < math.inf]
     if wrong:

@@ -288,7 +288,7 @@ def test_an_incomplete_run_shows_how_far_it_came_and_then_its_scores(own: Lab) -
     first = own.project()
     run = own.client.get_run(first.runs[own.runs[1].id])
     assert run.info.status == "FAILED"
-    assert run.data.metrics == {"coverage": 0.25}
+    assert run.data.metrics == {}, "how far it came is no coverage"
     assert "budget.usd=5" in run.data.tags["incomplete"]
     assert " planned = " in run.data.tags["calls"]
     assert run.data.tags["calls"] in run.data.tags["mlflow.note.content"]

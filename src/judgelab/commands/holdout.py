@@ -20,7 +20,7 @@ from judgelab.commands.run import (
     write_report,
 )
 from judgelab.commands.stopping import run_stoppable
-from judgelab.data.looks import Look, look
+from judgelab.data.looks import Look, look, saw
 from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.rerun import under
 from judgelab.runner import Bench, Run
@@ -67,6 +67,9 @@ def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None
     accounts([run.folder], pool)
     if pool.interrupted:
         raise Stopped(pool.interrupted)
+    if run.folder.complete:
+        metrics = run.folder.scores["metrics"]
+        saw(path, taken, {name: one["value"] for name, one in metrics.items()}, run.folder.id)
     report(bench, [run.folder], metric=config["search"]["metric"], as_json=as_json)
     show.err.print(f"[bold]{escape(str(taken))}[/]; intervals at {taken.level:.1%}", soft_wrap=True)
     sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None

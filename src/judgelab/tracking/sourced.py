@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from judgelab.metrics.names import why_missing
-from judgelab.scoring import in_words_of, short
+from judgelab.scoring import in_words_of, p_in_words, short
 
 COUNTED = "counted"  # what stands for a file where a number was counted from the data
 
@@ -49,7 +49,7 @@ class Source:
 
     def p(self, *path: str | int) -> Markup:
         """A p-value, three digits of it."""
-        return self._shown(path, _p)
+        return self._shown(path, p_in_words)
 
     def _shown(self, path: tuple[str | int, ...], form: Callable[[Any], str]) -> Markup:
         value = self._at(path)
@@ -80,10 +80,6 @@ def summed(usd: float) -> Markup:
 def dollars(usd: float) -> str:
     """Money, to a hundredth of a cent."""
     return f"${usd:.4f}" if usd >= 0.001 else f"${usd:.2g}" if usd else "0"
-
-
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0").replace("1.000", "1")
 
 
 def _data(source: str, value: Any, text: str, more: Mapping[str, Any]) -> Markup:
