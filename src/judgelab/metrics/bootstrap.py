@@ -148,7 +148,7 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
     5 % of the resamples are undefined (fewer are left out, and their share is reported); every
     resample gives the same value, which says nothing of the error (e.g. a judge without a
     mistake); all lie on one side of the estimate, or it is undefined without some unit. Clusters:
-    the levels are widened to t with G - 1 df; under 10 of them also a warning.
+    the levels are widened to t with G - 1 df; under 50 of them also a warning.
 
     Sources: Efron 1987, Journal of the American Statistical Association 82(397), with ties
     counted half and the acceleration by the jackknife; Hesterberg 2015, The American
@@ -204,16 +204,9 @@ def _quantiles(values: NDArray[np.float64], lower: float, upper: float) -> tuple
 
 
 def _spread(level: float, clusters: int | None) -> float:
-    """z; clusters: t with G - 1 df times sqrt(G / (G - 1)), the factor a bootstrap's spread lacks.
-
-    At any G: with 30 clusters z covers .93, and for many clusters both are z.
-    """
-    if clusters is None:
-        return critical(level)
-    from scipy.special import stdtrit
-
-    factor = math.sqrt(clusters / (clusters - 1))
-    return float(stdtrit(clusters - 1, (1 + level) / 2)) * factor
+    """z; of clusters t with G - 1 df, times sqrt(G / (G - 1)), which a bootstrap's spread lacks."""
+    factor = 1.0 if clusters is None else math.sqrt(clusters / (clusters - 1))
+    return critical(level, clusters) * factor
 
 
 def _acceleration(values: NDArray[np.float64], units: NDArray[np.int64]) -> float:

@@ -156,8 +156,8 @@ def scorecard(
     """Score verdicts against expert labels.
 
     Proportions have a Wilson interval (precision: given the number of verdicts of that class),
-    everything else a BCa bootstrap; balanced accuracy takes MOVER on the two Wilson intervals
-    where a recall is 0 or 1. Where items share a group, all intervals are clustered by it. Where
+    balanced accuracy MOVER on those of the two recalls, everything else a BCa bootstrap. Where
+    items share a group, all intervals are clustered by it. Where
     items carry weights, the estimates are weighted, Wilson stands at the effective number of items
     and the bootstrap resamples items with their weights.
 
@@ -202,7 +202,7 @@ def scorecard(
         point = estimate_of(name, sample.table, sample.scored, confusion.n)
         if name in PROPORTIONS:
             interval = sample.interval(PROPORTIONS[name], level)
-        elif name == "balanced_accuracy" and _recall_at_end(metrics):
+        elif name == "balanced_accuracy" and _by_recalls(metrics, sample):
             interval = _balanced_accuracy_interval(metrics, sample)
         elif resamples is None:
             interval = Interval(None, None, sample.method("bca"), level, 0, "no_items")
@@ -248,10 +248,16 @@ class _Sample:
         return resample_clusters(self.clusters, draws=draws, rng=seed)
 
 
-def _recall_at_end(metrics: Mapping[str, Metric]) -> bool:
-    """Whether both recalls are defined and one is 0 or 1, where the bootstrap is blind to it."""
+def _by_recalls(metrics: Mapping[str, Metric], sample: _Sample) -> bool:
+    """Whether the recalls' intervals make that of their mean.
+
+    Of independent items the two recalls are independent. Of clusters they are not: only where one
+    is 0 or 1, to which a bootstrap is blind.
+    """
     recalls = (metrics["recall_fail"].value, metrics["recall_pass"].value)
-    return None not in recalls and (0.0 in recalls or 1.0 in recalls)
+    if None in recalls:
+        return False
+    return sample.clusters is None or 0.0 in recalls or 1.0 in recalls
 
 
 def _balanced_accuracy_interval(metrics: Mapping[str, Metric], sample: _Sample) -> Interval:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import Proportion
 from judgelab.metrics.bootstrap import Resamples, resample_weighted
-from judgelab.metrics.confusion import CELLS, Confusion, group_codes, item_cells, recode
+from judgelab.metrics.confusion import CELLS, TN, TP, Confusion, group_codes, item_cells, recode
 from judgelab.metrics.intervals import Interval, weighted_wilson
 
 Floats = NDArray[np.float64]
@@ -30,15 +30,16 @@ class Weighted:
         squares: sum of the squared weights in each cell, shape (6,).
         counts: number of items in each cell, shape (6,).
         clusters: number of clusters, or None where each unit is an item.
-        least: the smallest weight; `most` the largest.
+        most: the largest weight in each cell, 0 where it is empty, shape (6,).
+        least: the smallest weight of all.
     """
 
     units: Floats
     squares: Floats
     counts: NDArray[np.int64]
     clusters: int | None
+    most: Floats
     least: float
-    most: float
 
     @property
     def table(self) -> Floats:
@@ -57,18 +58,42 @@ class Weighted:
         squares, counts = recode(self.squares, policy), recode(self.counts, policy)
         kept = units[units.sum(axis=1) > 0]
         groups = None if self.clusters is None else len(kept)
-        return Weighted(kept, squares, counts, groups, self.least, self.most)
+        most = recode(np.diag(self.most), policy).max(axis=0)
+        return Weighted(kept, squares, counts, groups, most, self.least)
 
     def interval(self, proportion: Proportion, level: float) -> Interval:
         """Wilson at the effective items of the proportion's denominator."""
         kinds, counts = np.unique(self.units, axis=0, return_counts=True)
-        among = list(proportion.among)
-        n, squares = int(self.counts[among].sum()), float(self.squares[among].sum())
         hits, sizes = proportion.counts(kinds)
-        kish = float(counts @ sizes) ** 2 / squares if squares else 0.0
+        won, of = (float(squares) for squares in proportion.counts(self.squares))
         return weighted_wilson(
-            hits, sizes, counts, n=n, kish=kish, clustered=self.clusters is not None, level=level
+            hits,
+            sizes,
+            counts,
+            n=int(proportion.counts(self.counts)[1]),
+            squares=(won, of - won),
+            heaviest=self._heaviest(proportion),
+            clustered=self.clusters is not None,
+            level=level,
         )
+
+    def _heaviest(self, proportion: Proportion) -> float:
+        """The largest weight of the denominator's items, those that only chance kept away included.
+
+        Hits or misses that are not there may be as heavy as any item. Not so where they are there;
+        nor where the rest of the items weigh alike, right or wrong: items were then drawn by what
+        the denominator is, the expert's label or the verdict.
+        """
+        inside = np.isin(np.arange(len(CELLS)), proportion.among)
+        right = np.isin(np.arange(len(CELLS)), (TP, TN))
+
+        def both(side: NDArray[np.bool_]) -> bool:
+            return bool(self.counts[side & right].any() and self.counts[side & ~right].any())
+
+        rest, largest = ~inside, float(self.most[~inside].max(initial=0.0))
+        alike = np.isclose(self.squares[rest].sum(), largest**2 * self.counts[rest].sum())
+        known = both(inside) or (both(rest) and alike)
+        return float(self.most[inside].max() if known else self.most.max())
 
     def resamples(self, draws: int, seed: int) -> Resamples:
         """Resampled tables of weights."""
@@ -78,7 +103,7 @@ class Weighted:
     def to_json(self) -> dict[str, Any]:
         """n_eff (Kish), min and max, as multiples of the mean weight."""
         mean = float(self.table.sum() / self.counts.sum())
-        return {"n_eff": self.n_eff, "min": self.least / mean, "max": self.most / mean}
+        return {"n_eff": self.n_eff, "min": self.least / mean, "max": float(self.most.max()) / mean}
 
 
 def weighted(
@@ -109,12 +134,13 @@ def weighted(
     order = np.lexsort((given, cells))
     cells, given, codes = cells[order], given[order], codes[order]
     units = np.bincount(codes * len(CELLS) + cells, given, clusters * len(CELLS))
-    squares = np.bincount(cells, given**2, len(CELLS))
+    squares, most = np.bincount(cells, given**2, len(CELLS)), np.zeros(len(CELLS))
+    np.maximum.at(most, cells, given)
     return Weighted(
         units=units.astype(np.float64).reshape(-1, len(CELLS)),
         squares=squares.astype(np.float64),
         counts=Confusion.from_arrays(expert, judge).table,
         clusters=None if clusters == len(cells) else clusters,
+        most=most,
         least=float(given.min()),
-        most=float(given.max()),
     )
