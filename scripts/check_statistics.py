@@ -237,10 +237,10 @@ def clustered(runs: int) -> Iterator[Row]:
 
 
 def weighted(runs: int) -> Iterator[Row]:
-    """One of four passes drawn, by the expert's label or by the judge's verdict."""
+    """One of four drawn of some: passes by the label, by the verdict, or items by neither."""
     from judgelab.metrics.scorecard import scorecard as card_of
 
-    for by in ("label", "verdict"):
+    for by in ("label", "verdict", "neither"):
         found: Found = {name: [] for name in METRICS}
         for one in scenarios((100, 400), (0.1, 0.3), JUDGES[:4]):
             weights, shares = stratified(one, by)

@@ -275,7 +275,7 @@ def test_without_items_or_draws() -> None:
 
 def test_chunks_draw_the_same_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = resample_items(SMALL, draws=1000)
-    monkeypatch.setattr("judgelab.metrics.bootstrap._CHUNK", 300)
+    monkeypatch.setattr("judgelab.metrics.bootstrap.CHUNK", 300)
     np.testing.assert_array_equal(resample_items(SMALL, draws=1000).tables, whole.tables)
 
 

@@ -112,20 +112,27 @@ def test_variances_equal_statsmodels(name: str, clustered: bool) -> None:
 
 
 @pytest.mark.parametrize("clustered", [False, True])
-def test_the_bootstrap_equals_resampling_weighted_items_by_index(clustered: bool) -> None:
+def test_the_bootstrap_equals_drawing_how_often_each_item_counts(clustered: bool) -> None:
     rng = np.random.default_rng(2)
     groups = np.unique(GROUPS, return_inverse=True)[1] if clustered else np.arange(len(EXPERT))
     cells = 2 * EXPERT + (JUDGE == 1)
     each = np.zeros((groups.max() + 1, 6))
     column = np.where(JUDGE == -1, np.where(EXPERT, 4, 5), np.array([3, 2, 1, 0])[cells])
     np.add.at(each, (groups, column), WEIGHTS)
-    picked = rng.integers(0, len(each), (10_000, len(each)))
-    kappas = METRICS["kappa"](each[picked].sum(axis=1))
+    tables = rng.exponential(size=(20_000, len(each))) @ each
+    tables[:, :4] += WEIGHTS.max() * rng.gamma(0.5, size=(20_000, 4))
+    kappas = METRICS["kappa"](tables)
+    tail = stats.norm.sf(1.96)
+    if clustered:
+        groups_there = len(each)
+        widened = stats.t.ppf(0.975, groups_there - 1) * (1 - 1 / groups_there) ** -0.5
+        tail = stats.norm.sf(widened)
     card = scorecard(EXPERT, JUDGE, weights=WEIGHTS, groups=GROUPS if clustered else None)
     found = card.metrics["kappa"].interval
-    assert found.percentile == pytest.approx(tuple(np.quantile(kappas, [0.025, 0.975])), abs=0.015)
+    expected = tuple(np.quantile(kappas, [tail, 1 - tail]))
+    assert (found.lo, found.hi) == pytest.approx(expected, abs=0.015)
     assert (found.n, found.clusters) == (139, len(each) if clustered else None)
-    assert found.method == "bca_weighted" + "_clustered" * clustered
+    assert found.method == "bayesian_weighted" + "_clustered" * clustered
 
 
 @pytest.mark.parametrize("groups", [None, GROUPS], ids=["items", "clusters"])
@@ -254,7 +261,18 @@ def test_balanced_accuracy_of_weighted_items_is_of_the_two_recalls() -> None:
     assert found.interval.method == "mover_wilson_weighted"
     assert found.interval.lo == pytest.approx(found.value - below)  # type: ignore[operator]
     clustered = scorecard(EXPERT, JUDGE, weights=WEIGHTS, groups=GROUPS, draws=50).metrics
-    assert clustered["balanced_accuracy"].interval.method == "bca_weighted_clustered"
+    assert clustered["balanced_accuracy"].interval.method == "bayesian_weighted_clustered"
+
+
+def test_without_mistakes_heavy_items_may_still_hide_some() -> None:
+    """Resampling the items alone would say that kappa is 1 for certain."""
+    expert, judge = items([20, 0, 0, 40, 0, 0])
+    weights = np.where(np.arange(60) % 3 == 0, 5.0, 1.0)
+    found = scorecard(expert, judge, weights=weights).metrics["kappa"]
+    heavier = scorecard(expert, judge, weights=weights**2).metrics["kappa"].interval
+    assert (found.value, found.interval.hi) == (1.0, 1.0)
+    assert 0.5 < found.interval.lo < 0.95  # type: ignore[operator]
+    assert heavier.lo < found.interval.lo  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ class Interval:
     Attributes:
         lo: lower limit, in the units of the estimate.
         hi: upper limit.
-        method: clopper_pearson; wilson, bca, mover_wilson, bonett_price or wald_adjusted, with
-            _weighted behind it where items carry sampling weights and _clustered where they are
-            clustered.
+        method: clopper_pearson; wilson, bca, bayesian, mover_wilson, bonett_price or
+            wald_adjusted, with _weighted behind it where items carry sampling weights and
+            _clustered where they are clustered.
         level: nominal coverage, e.g. .95.
         n: items that the estimate is made of (a proportion's denominator).
         reason: why there are no limits.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import Proportion
-from judgelab.metrics.bootstrap import Resamples, resample_weighted
+from judgelab.metrics.bayesian import WeightedResamples, resample_weighted
 from judgelab.metrics.confusion import CELLS, TN, TP, Confusion, group_codes, item_cells, recode
 from judgelab.metrics.intervals import Interval, weighted_wilson
 
@@ -95,10 +95,16 @@ class Weighted:
         known = both(inside) or (both(rest) and alike)
         return float(self.most[inside].max() if known else self.most.max())
 
-    def resamples(self, draws: int, seed: int) -> Resamples:
+    def resamples(self, draws: int, seed: int) -> WeightedResamples:
         """Resampled tables of weights."""
-        items = int(self.counts.sum())
-        return resample_weighted(self.units, items, clusters=self.clusters, draws=draws, rng=seed)
+        return resample_weighted(
+            self.units,
+            int(self.counts.sum()),
+            float(self.most.max()),
+            clusters=self.clusters,
+            draws=draws,
+            seed=seed,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """n_eff (Kish), min and max, as multiples of the mean weight."""
