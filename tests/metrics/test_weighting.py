@@ -85,16 +85,16 @@ def test_precision_of_a_balanced_test_at_five_percent_fails() -> None:
 def test_variances_equal_statsmodels(name: str, clustered: bool) -> None:
     """A weighted regression on an intercept, HC0 and clustered; Wilson at the least of their worth.
 
-    To the squared residuals of HC0 comes one heavy item more.
+    To the squared residuals of HC0 comes half a heavy item more.
     """
     hit, among = HITS[name]
     outcome, weights = hit[among] * 1.0, WEIGHTS[among]
     groups = np.unique(np.array(GROUPS)[among], return_inverse=True)[1]
     model = sm.WLS(outcome, np.ones_like(outcome), weights=weights)
     fit = model.fit(cov_type="HC0")
-    p, total, most = float(fit.params[0]), weights.sum(), weights.max()
-    spread = (float(fit.bse[0]) * total) ** 2 + most**2
-    n_eff = min(total * (total * p * (1 - p) + most) / spread, total**2 / (weights**2).sum())
+    p, total, most = float(fit.params[0]), weights.sum(), WEIGHTS.max()
+    spread = (float(fit.bse[0]) * total) ** 2 + most**2 / 2
+    n_eff = min(total * (total * p * (1 - p) + most / 2) / spread, total**2 / (weights**2).sum())
     quantile = stats.norm.ppf(0.975)
     if clustered:
         fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True})

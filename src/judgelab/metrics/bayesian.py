@@ -80,15 +80,14 @@ class WeightedResamples:
 
 
 def resample_weighted(
-    units: Floats, items: int, heaviest: float, *, clusters: int | None, draws: int, seed: int
+    units: Floats, items: int, heaviest: Floats, *, clusters: int | None, draws: int, seed: int
 ) -> WeightedResamples:
     """Bayesian bootstrap of items (or whole clusters) that carry sampling weights.
 
     Each unit counts as often as a standard exponential number says. A cell without a heavy item
     does not show that heavy items are never there: each cell of the 2x2 table has half an item
-    of the largest weight beside its own, as in Jeffreys' prior. In simulations with weights 1 and
-    4 to 1 and 10, by label, by verdict or by neither, coverage is .91 or more from 100 items up;
-    resampling the items alone covers .86 at the least with 1 and 4.
+    of the largest weight it could hold beside its own, as in Jeffreys' prior. Resampling
+    the items alone covers .86 at the least where they weigh 1 and 4 (scripts/check_statistics.py).
 
     Sources: Rubin 1981, Annals of Statistics 9(1); Brown, Cai and DasGupta 2001, Statistical
     Science 16(2) (Jeffreys' interval).
@@ -96,7 +95,7 @@ def resample_weighted(
     Args:
         units: weights in each cell, one row an item or a cluster, shape (U, 6).
         items: number of items in them.
-        heaviest: the largest weight of an item.
+        heaviest: the largest weight that an item of each cell could have, shape (6,).
         clusters: number of clusters, or None where each row is an item.
         draws: number of resamples.
         seed: of the draws.
@@ -116,5 +115,6 @@ def resample_weighted(
             yield generator.standard_gamma(np.broadcast_to(counts, size)) @ kinds
 
     tables = np.concatenate(list(drawn()))
-    tables[:, [TP, FN, FP, TN]] += heaviest * generator.standard_gamma(_PRIOR, (draws, 4))
+    square = [TP, FN, FP, TN]
+    tables[:, square] += heaviest[square] * generator.standard_gamma(_PRIOR, (draws, 4))
     return WeightedResamples(counts @ kinds, tables, items, clusters, seed)

@@ -11,10 +11,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import Proportion
 from judgelab.metrics.bayesian import WeightedResamples, resample_weighted
-from judgelab.metrics.confusion import CELLS, TN, TP, Confusion, group_codes, item_cells, recode
+from judgelab.metrics.confusion import (
+    ABSTAINED_FAIL,
+    ABSTAINED_PASS,
+    CELLS,
+    FN,
+    FP,
+    TN,
+    TP,
+    Confusion,
+    group_codes,
+    item_cells,
+    recode,
+)
 from judgelab.metrics.intervals import Interval, weighted_wilson
 
 Floats = NDArray[np.float64]
+_LABELS = ([TP, FN, ABSTAINED_FAIL], [FP, TN, ABSTAINED_PASS])
+_VERDICTS = ([TP, FP], [FN, TN], [ABSTAINED_FAIL, ABSTAINED_PASS])
 
 
 @dataclass(frozen=True)
@@ -72,35 +86,39 @@ class Weighted:
             counts,
             n=int(proportion.counts(self.counts)[1]),
             squares=(won, of - won),
-            heaviest=self._heaviest(proportion),
+            heaviest=float(self.heaviest[list(proportion.among)].max()),
             clustered=self.clusters is not None,
             level=level,
         )
 
-    def _heaviest(self, proportion: Proportion) -> float:
-        """The largest weight of the denominator's items, those that only chance kept away included.
+    @property
+    def heaviest(self) -> Floats:
+        """The largest weight that an item of each cell has, or could have had, shape (6,).
 
-        Hits or misses that are not there may be as heavy as any item. Not so where they are there;
-        nor where the rest of the items weigh alike, right or wrong: items were then drawn by what
-        the denominator is, the expert's label or the verdict.
+        An empty cell may have missed the heaviest of all. Not so where the weights show by what the
+        items were drawn: alike in each class of the expert's and not of the verdicts, or the other
+        way round.
         """
-        inside = np.isin(np.arange(len(CELLS)), proportion.among)
-        right = np.isin(np.arange(len(CELLS)), (TP, TN))
+        found = np.full(len(CELLS), self.most.max())
+        by_label, by_verdict = self._alike(_LABELS), self._alike(_VERDICTS)
+        if by_label != by_verdict:
+            for cells in _LABELS if by_label else _VERDICTS:
+                if self.counts[cells].any():
+                    found[cells] = self.most[cells].max()
+        return found
 
-        def both(side: NDArray[np.bool_]) -> bool:
-            return bool(self.counts[side & right].any() and self.counts[side & ~right].any())
-
-        rest, largest = ~inside, float(self.most[~inside].max(initial=0.0))
-        alike = np.isclose(self.squares[rest].sum(), largest**2 * self.counts[rest].sum())
-        known = both(inside) or (both(rest) and alike)
-        return float(self.most[inside].max() if known else self.most.max())
+    def _alike(self, classes: Sequence[list[int]]) -> bool:
+        """Whether the items of each class weigh the same."""
+        squares = [self.squares[cells].sum() for cells in classes]
+        largest = [self.most[cells].max() ** 2 * self.counts[cells].sum() for cells in classes]
+        return np.allclose(squares, largest, atol=0)
 
     def resamples(self, draws: int, seed: int) -> WeightedResamples:
         """Resampled tables of weights."""
         return resample_weighted(
             self.units,
             int(self.counts.sum()),
-            float(self.most.max()),
+            self.heaviest,
             clusters=self.clusters,
             draws=draws,
             seed=seed,
