@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from judgelab.errors import ConfigError
+from judgelab.metrics.multiplicity import bh, holm
 from judgelab.metrics.scorecard import scorecard
 from judgelab.rules import Rules
 from judgelab.selection import Candidate, Selection
@@ -134,6 +135,11 @@ def test_pairs_pay_for_all_that_was_tried() -> None:
     assert all(pair["b"] == "id-good" for pair in few["pairs"])
     for before, after in zip(few["pairs"], many["pairs"], strict=True):
         assert before["p"] == after["p"] <= before["holm"] <= after["holm"]
+    # The reference was chosen among them: of three that is three pairs, of 43 it is 903.
+    ps = [pair["p"] for pair in few["pairs"]]
+    for found, pairs in ((few, 3), (many, 903)):
+        assert [pair["holm"] for pair in found["pairs"]] == holm(ps, pairs)
+        assert [pair["bh"] for pair in found["pairs"]] == bh(ps, pairs)
 
 
 def test_the_optimism_of_the_best_of_many_is_said_and_of_one_is_not() -> None:

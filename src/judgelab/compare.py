@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from judgelab.data.labels_file import Labels
 from judgelab.drift import changes
 from judgelab.errors import DataError, UserError
-from judgelab.scoring import CODES, codes
+from judgelab.scoring import codes
 from judgelab.sources import LEVEL, Fit, Source, chosen, fit
 from judgelab.tracking.sweeps import Sweep, tried_beside
+from judgelab.types import CODES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from judgelab.metrics.best_set import ALPHA, best_set, optimism
 from judgelab.metrics.bootstrap import DRAWS
-from judgelab.metrics.multiplicity import bh, holm
+from judgelab.metrics.multiplicity import all_pairs, bh, holm
 from judgelab.metrics.names import named
 from judgelab.metrics.paired import NonInferiority, compare, non_inferior
 from judgelab.metrics.policies import Policy
@@ -141,11 +141,14 @@ class Selection:
                 yield f"{named(metric)} {short(value)} under {short(float(least))}"
 
     def _pairs(self, reference: Candidate) -> list[dict[str, Any]]:
-        """Every other run against the reference; Holm and BH over all that was tried."""
+        """Every other run against the reference; Holm and BH over the pairs of all that was tried.
+
+        Over every pair, as these items chose the reference.
+        """
         others = [one for one in self.candidates if one is not reference]
         pairs = [self._compare(other, reference, self.level) for other in others]
         ps = [pair["p"] for pair in pairs]
-        family = max(len(ps), self._family - 1)
+        family = all_pairs(self._family)
         return [
             {"a": other.id, "b": reference.id, **pair, "holm": strict, "bh": loose}
             for other, pair, strict, loose in zip(

@@ -74,10 +74,12 @@ def _few_clusters(metrics: Mapping[str, Any]) -> Iterator[str]:
             if warning.startswith(FEW_CLUSTERS):
                 found.setdefault(warning.removeprefix(FEW_CLUSTERS), []).append(named(name))
     for count, names in found.items():
-        whole = named("agreement") in names
-        yield f"few clusters {count}" + ("" if whole else f" for {listed(names)}")
-        if whole:
+        if named("agreement") in names:
+            yield f"few clusters {count}"
             return
+    if found:
+        parts = (f"{listed(names)} {count}" for count, names in found.items())
+        yield f"few clusters for {', '.join(parts)}"
 
 
 def _ceiling(ceiling: Ceiling, cards: Sequence[Card]) -> Iterator[str]:

@@ -43,7 +43,7 @@ PICTURES = {
 METHODS = {
     "wilson": "proportions: Wilson",
     "bca": "other metrics: bias-corrected bootstrap (BCa)",
-    "mover_wilson": "balanced accuracy where a recall is at its end: from the two Wilson intervals",
+    "mover_wilson": "balanced accuracy: from the Wilson intervals of the two recalls",
     "clopper_pearson": "proportions with a guarantee: Clopper-Pearson",
 }
 
