@@ -237,10 +237,10 @@ def clustered(runs: int) -> Iterator[Row]:
 
 
 def weighted(runs: int) -> Iterator[Row]:
-    """One of four passes drawn, by the expert's label or by the judge's verdict."""
+    """One of four drawn of some: passes by the label, by the verdict, or items by neither."""
     from judgelab.metrics.scorecard import scorecard as card_of
 
-    for by in ("label", "verdict"):
+    for by in ("label", "verdict", "neither"):
         found: Found = {name: [] for name in METRICS}
         for one in scenarios((100, 400), (0.1, 0.3), JUDGES[:4]):
             weights, shares = stratified(one, by)
@@ -320,7 +320,7 @@ def choice(runs: int) -> Iterator[Row]:
     """Fifty variants that are all right on 85 % of the items."""
     from judgelab.metrics.best_set import best_set
     from judgelab.metrics.discordant import mcnemar
-    from judgelab.metrics.multiplicity import holm
+    from judgelab.metrics.multiplicity import all_pairs, holm
 
     runs = max(20, runs // 5)
     for n, alike in ((50, 0.0), (100, 0.0), (200, 0.0), (100, 0.5)):
@@ -331,11 +331,12 @@ def choice(runs: int) -> Iterator[Row]:
             kept.append(all(found.kept))
             right = verdicts == expert
             best = int(right.sum(axis=1).argmax())
-            for (_, said), reference in zip(claims.items(), (0, best), strict=True):
+            families = ((0, VARIANTS - 1), (best, all_pairs(VARIANTS)))
+            for said, (reference, family) in zip(claims.values(), families, strict=True):
                 lost = (right & ~right[reference]).sum(axis=1), (right[reference] & ~right).sum(1)
                 ps = [mcnemar(int(b), int(c)).midp for b, c in zip(*lost, strict=True)]
                 del ps[reference]
-                said.append(min(p for p in holm(ps) if p is not None) <= 0.05)
+                said.append(min(p for p in holm(ps, family) if p is not None) <= 0.05)
         setting = f"n {n}" + (f", variants correlate by {alike:g}" if alike else "")
         yield _share("the set of the best keeps all 50", setting, kept, (0.88, 1.0))
         for reference, said in claims.items():

@@ -151,9 +151,10 @@ class Exact:
 
 
 def arrays(table: Sequence[int]) -> tuple[NDArray[np.bool_], Codes]:
-    """Labels and verdicts of a table of counts, shape (6,)."""
+    """Labels and verdicts of a table of counts, shape (6,), or of several behind each other."""
     labels = np.array([True, True, False, False, True, False])
     verdicts = np.array([FAIL, PASS, FAIL, PASS, NONE, NONE])
+    labels, verdicts = np.resize(labels, len(table)), np.resize(verdicts, len(table))
     return np.repeat(labels, table), np.repeat(verdicts, table)
 
 
@@ -263,9 +264,14 @@ def exact_pair(
 
 def stratified(scenario: Scenario, by: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The weight of an item in each cell where one of four passes is drawn, by the expert's label
-    or the judge's verdict; and the probability of each cell in such a sample."""
-    weights = np.array([1.0, 1, 4, 4, 1, 4] if by == "label" else [1.0, 4, 1, 4, 4, 4])
-    shares = scenario.cells / weights
+    or the judge's verdict; and the probability of each cell in such a sample. By neither: of one
+    half of the items, whatever they are, one of four is drawn; its cells follow the others'."""
+    cells = scenario.cells
+    if by == "neither":
+        weights, cells = np.repeat([1.0, 4], len(cells)), np.tile(cells, 2)
+    else:
+        weights = np.array([1.0, 1, 4, 4, 1, 4] if by == "label" else [1.0, 4, 1, 4, 4, 4])
+    shares = cells / weights
     return weights, shares / shares.sum()
 
 

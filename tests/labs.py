@@ -111,6 +111,16 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(Path(cli.__file__).parents[1]), "COLUMNS": "100"} | more
 
 
+def at_once(code: str, path: Path, names: Sequence[str] = "ab") -> None:
+    """The code in a process for each name, all at the same time; none of them may fail. Its
+    arguments are the path and the name."""
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(path), name], env=environment())
+        for name in names
+    ]
+    assert [process.wait() for process in started] == [0] * len(names)
+
+
 @contextlib.contextmanager
 def _standing_in(folder: Path) -> Iterator[None]:
     kept = Path.cwd(), dict(os.environ), sys.argv, list(sys.path)

@@ -149,15 +149,54 @@ def test_the_order_of_rows_changes_nothing(lab):
     assert files(lab, "good.jsonl", "fair.jsonl", "--json").out == expected
 
 
-def test_where_the_items_differ_the_common_ones_count_and_the_rest_is_said(lab):
+def test_an_id_without_a_line_is_an_abstention_as_in_score(lab):
     good, fair = (read_lines(lab.folder / f"{name}.jsonl") for name in ("good", "fair"))
     write_rows(lab.folder / "good.jsonl", [*good[:120], {"id": "stranger", "verdict": "pass"}])
-    write_rows(lab.folder / "fair.jsonl", fair[30:])
-    done = files(lab, "good.jsonl", "fair.jsonl", "--json")
-    assert found(done)["n"] == 90
-    assert "good: 30 of its 120 items are left out: not every judge judged them" in done.err
-    assert "fair: 30 of its 120 items are left out" in done.err
+    write_rows(lab.folder / "fair.jsonl", [fair[30] | {"verdict": None}, *fair[31:]])
+    words = ("good.jsonl", "fair.jsonl", "--json")
+    done = files(lab, *words)
+    answer = found(done)
+    assert (answer["n"], answer["pairs"][0]["n"]) == (150, 150)
+    assert answer["judges"] == [
+        {"judge": "good", "n": 150, "coverage": 0.8, "abstained": 30, "missing": 30},
+        {"judge": "fair", "n": 150, "coverage": 119 / 150, "abstained": 31, "missing": 30},
+    ]
+    assert "good: 30 of 150 labelled items have no verdict (abstained: missing)" in done.err
     assert "good: 1 verdicts on items without a label" in done.err
+    assert "left out" not in done.err
+    cards = json.loads(lab("score", "--labels", "data.jsonl", "--verdicts", *words).out)
+    for card, one in zip(cards, answer["judges"], strict=True):
+        assert (card["n"], card["coverage"]) == (one["n"], one["coverage"])
+    right_ones = [card["metrics"]["agreement"]["value"] for card in cards]
+    assert answer["pairs"][0]["difference"]["value"] == pytest.approx(right_ones[0] - right_ones[1])
+    table = files(lab, *words[:2]).out.splitlines()
+    assert next(line.split() for line in table if line.startswith("good ") and "%" in line) == [
+        *("good", "150", "30", "30", "80.0%")
+    ]
+    shutil.copy(lab.folder / "poor.jsonl", lab.folder / "again.jsonl")
+    assert "cover" not in files(lab, "poor.jsonl", "again.jsonl").out
+
+
+def test_of_runs_the_items_that_all_judged_count_and_a_file_is_held_against_those(lab):
+    good, poor = run_of(lab, "good"), run_of(lab, "poor")
+    dev = [row["id"] for row in read_lines(lab.folder / "runs" / good / "verdicts.jsonl")]
+    lines = read_lines(lab.folder / "fair.jsonl")
+    write_rows(lab.folder / "fair.jsonl", [row for row in lines if row["id"] not in dev[:4]])
+    folder = lab.folder / "runs" / poor
+    kept = read_lines(folder / "verdicts.jsonl")[3:]
+    write_rows(folder / "verdicts.jsonl", kept)
+    done = files(lab, good, poor, "fair.jsonl", "--json")
+    answer = found(done)
+    common = {row["id"] for row in kept}
+    assert answer["n"] == len(common) == len(dev) - 3
+    assert f"({good[:8]}): 3 of its {len(dev)} items are left out" in done.err
+    missing = [one["missing"] for one in answer["judges"]]
+    assert missing == [0, 0, len(common & set(dev[:4]))]
+
+
+def test_files_without_an_item_in_common_are_refused(lab):
+    good, fair = (read_lines(lab.folder / f"{name}.jsonl") for name in ("good", "fair"))
+    write_rows(lab.folder / "good.jsonl", good[:120])
     write_rows(lab.folder / "fair.jsonl", fair[120:])
     done = files(lab, "good.jsonl", "fair.jsonl")
     assert (done.code, done.out) == (2, "")
@@ -188,6 +227,18 @@ def test_abstentions_count_by_the_policy(lab):
     exclude = found(files(lab, *words, "--policy", "exclude"))["pairs"][0]
     assert (exclude["n"], exclude["n_excluded"]) == (140, 10)
     assert exclude["a_only"] < error["pairs"][0]["a_only"]
+    whole = found(files(lab, *words, "--policy", "exclude"))
+    assert [one["n_excluded"] for one in whole["judges"]] == [0, 10]
+    assert (whole["n"], whole["best_set_n"], error["best_set_n"]) == (150, 140, 150)
+    shown = files(lab, *words[:2], "--policy", "exclude").out.splitlines()
+    assert max(map(len, (line.rstrip() for line in shown[:6]))) <= WIDEST
+    assert shown[1].split()[2:4] == ["n", "excl."]
+    assert shown[2].split()[2:4] == ["140", "10"]
+    assert shown[3].split() == ["judge", "n", "abstained", "of", "these", "missing", "excluded",
+                                "cover"]  # fmt: skip
+    assert shown[4].split() == ["good", "150", "0", "0", "0", "100.0%"]
+    assert shown[5].split() == ["fair", "150", "10", "0", "10", "93.3%"]
+    assert "apart on 140 items" in shown[-1] or "best set on 140 items" in shown[-1]
 
 
 BROKEN = {
@@ -258,6 +309,7 @@ def test_no_difference_comes_with_the_smallest_that_could_be_shown(lab):
     assert int(points[1]) - 1 < 100 * answer["pairs"][0]["detectable"] <= int(points[1])
     assert done.out.splitlines()[-1] == "good, twin cannot be told apart on 150 items"
     assert answer["best_set"] == ["good", "twin"]
+    assert "not said" not in done.out
     write_rows(lab.folder / "tiny.jsonl", read_lines(lab.folder / "data.jsonl")[:4])
     assert (
         "4 items could show none at all"
@@ -331,6 +383,7 @@ def test_test_labels_open_for_looks_alone_and_at_their_level(lab):
     answer = found(lab("compare", *looks, "--json"))
     assert answer["level"] == pytest.approx(1 - 0.05 / 3)
     assert answer["pairs"][0]["difference"]["level"] == answer["level"]
+    assert answer["best_set_alpha"] == pytest.approx(0.1 / 3)
     test = {row["id"] for row in read_lines(lab.folder / "runs" / looks[0] / "verdicts.jsonl")}
     assert answer["n"] == len(test)
     apart = lab("compare", good, looks[0])
@@ -518,11 +571,15 @@ def test_recorded_judges_of_open_questions_clustered_by_question(tmp_path):
     for row in read_lines(QA / "verdicts.jsonl"):
         said.setdefault(row["judge"], {})[row["id"]] = row["verdict"] == labels[row["id"]]
     common = set.intersection(*(set(one) for one in said.values()))
-    assert answer["n"] == len(common) == 1485
+    assert (answer["n"], len(common)) == (len(labels), 1485)
+    assert {one["judge"]: one["missing"] for one in answer["judges"] if one["missing"]} == {
+        "gpt-4": 3,
+        "bem": 2,
+    }
     for pair in answer["pairs"]:
         a, b = said[pair["a"]], said[pair["b"]]
-        assert pair["a_only"] == sum(a[i] and not b[i] for i in common)
-        assert pair["b_only"] == sum(b[i] and not a[i] for i in common)
+        assert pair["a_only"] == sum(a.get(i, False) and not b.get(i, False) for i in labels)
+        assert pair["b_only"] == sum(b.get(i, False) and not a.get(i, False) for i in labels)
         assert (pair["clusters"], pair["p_method"]) == (301, "sign_flip_clustered")
     assert answer["best_set"] == ["gpt-4", "text-davinci-003"]
     based = found(lab("compare", *words, *clustered, "--baseline", "bem"))

@@ -56,5 +56,21 @@ def test_a_later_config_does_not_move_the_declared_looks(lab: Lab) -> None:
 
 def test_a_look_names_the_run_that_holds_what_was_seen(lab: Lab) -> None:
     assert lab("holdout", lab.folder_of("random k=2").name).code == 0
-    (entry,) = read_lines(lab.folder / "splits" / "sample.looks.jsonl")
-    assert (lab.folder / "runs" / entry["run"] / "scores.json").is_file()
+    entry, seen = read_lines(lab.folder / "splits" / "sample.looks.jsonl")
+    scores = read_json(lab.folder / "runs" / entry["run"] / "scores.json")
+    assert (seen["seen_by"], seen["run"]) == (entry["number"], entry["run"])
+    assert seen["metrics"] == {name: one["value"] for name, one in scores["metrics"].items()}
+    assert {"agreement", "recall_fail", "precision_fail", "kappa"} <= seen["metrics"].keys()
+
+
+def test_what_is_read_again_was_seen_once(lab: Lab) -> None:
+    looks = lab.folder / "splits" / "sample.looks.jsonl"
+    name = lab.folder_of("random k=2").name
+    assert lab("holdout", name).code == 0
+    before = looks.read_bytes()
+    assert lab("holdout", name).code == 0
+    assert looks.read_bytes() == before
+    # A look that ended before its metrics were written down gets them when it is read again.
+    looks.write_bytes(before.splitlines(keepends=True)[0])
+    assert lab("holdout", name).code == 0
+    assert [line.get("seen_by") for line in read_lines(looks)] == [None, 1]

@@ -33,10 +33,11 @@ FLOORS = (
     ("judges", "axes", "rules"),
     ("variants",),
     ("selection", "optimizers", "search"),
-    ("tracking",),
+    ("tracking", "sentences"),
     ("runner", "sources", "drift", "plans"),
     ("racetrack",),
-    ("rerun", "sweep", "compare"),
+    ("rerun", "sweep", "ground", "compare"),
+    ("outcome",),
     ("commands",),
     ("cli",),
 )

@@ -304,9 +304,88 @@ def test_an_edited_rubric_is_another_look_at_test(lab):
         lab.write("prompts/rubrics/mine.md", text)
         assert lab("holdout", name).code == 0
         assert lab("holdout", name).code == 0
-        assert len(read_lines(looks)) == n, "the same judge again is the same look"
+        assert looks.read_text().count('"variant"') == n, "the same judge again is the same look"
     lab.write("prompts/rubrics/mine.md", "Four.")
     done = lab("holdout", name)
     assert done.code == 1
     assert "the 3 looks at this test split are used up" in done.message
-    assert len(read_lines(looks)) == 3
+    assert looks.read_text().count('"variant"') == 3
+
+
+@pytest.fixture
+def looked(lab) -> RunFolder:
+    """A look at test."""
+    assert lab("holdout", lab.folder_of("nearest k=4 · critique · neighbours").name).code == 0
+    (look,) = [path for path in lab.runs if path.name.endswith("-test")]
+    return RunFolder(look)
+
+
+def test_changed_labels_of_a_look_are_not_scored(lab, looked):
+    """They would be another look: neither by an edit of the data nor by --data are they opened."""
+    judged = looked.verdicts[0].id
+    dev = dev_of(looked)
+    data = [r | {"label": "fail"} if r["label"] == "pass" else r for r in rows(120)]
+    assert any(row["id"] == judged for row in data)
+    write_rows(lab.folder / "other.jsonl", data)
+    for words in (("--data", "other.jsonl"), ()):
+        if not words:
+            write_rows(lab.folder / "data.jsonl", data)
+        done = lab("rerun", looked.id, *words)
+        assert (done.code, done.out) == (1, "")
+        assert "labels or texts of its items changed since" in done.message
+        assert "0 of" in done.message
+        assert f"judgelab holdout {dev} takes a new look" in done.message
+    assert lab("holdout", dev).code == 0
+    assert "look 2 of 3" in read_json(max(lab.runs, key=_made) / "scores.json")["look"]
+
+
+def test_more_looks_reach_an_earlier_one_while_its_labels_are_the_same(lab, looked, monkeypatch):
+    monkeypatch.chdir(lab.folder)
+    write_rows(lab.folder / "data.jsonl", [*rows(120), *added()])
+    assert reruns.under(looked, 4, "why")
+    assert looked.scores["metrics"]["agreement"]["level"] == pytest.approx(1 - 0.05 / 4)
+    assert lab("rerun", looked.id).code == 0
+    judged = {verdict.id for verdict in looked.verdicts}
+    data = [r | {"label": "fail"} if r["id"] in judged else r for r in rows(120)]
+    before = looked.scores
+    for changed in (data, [row for row in rows(120) if row["id"] != min(judged)]):
+        write_rows(lab.folder / "data.jsonl", changed)
+        assert not reruns.under(looked, 5, "why")
+        assert looked.scores == before
+
+
+def dev_of(look: RunFolder) -> str:
+    """The id of the run on dev that a look was taken with."""
+    same = [p for p in map(RunFolder, look.path.parent.iterdir()) if p.exists]
+    (dev,) = [
+        p.id for p in same if p.record["variant"] == look.record["variant"] and p.id != look.id
+    ]
+    return dev
+
+
+def _made(folder: Path) -> int:
+    return (folder / "scores.json").stat().st_mtime_ns
+
+
+def test_a_look_with_other_verdicts_shows_them_and_no_scores(lab, looked):
+    lines = (looked.path / "verdicts.jsonl").read_text(encoding="utf-8")
+    turned = lines.replace('"verdict": "pass"', '"verdict": "fail"', 1)
+    (looked.path / "verdicts.jsonl").write_text(turned, encoding="utf-8")
+    done = lab("rerun", looked.id)
+    assert done.code == 1
+    assert re.fullmatch(r"item-\d+ \(repeat 0\): fail -> pass\n", done.out)
+    assert "its verdicts are others now: its scores would be another look" in done.message
+
+
+def test_items_that_came_since_leave_a_look_as_it_was(lab, looked):
+    write_rows(lab.folder / "data.jsonl", [*rows(120), *added()])
+    done = lab("rerun", looked.id)
+    assert done.code == 0, done.err
+    assert "note the data moved" in done.err
+    record = looked.record
+    del record["opened"]
+    looked.write_json("record.json", record)
+    done = lab("rerun", looked.id)
+    assert done.code == 1, "without what it saw the whole dataset has to be the same"
+    write_rows(lab.folder / "data.jsonl", rows(120))
+    assert lab("rerun", looked.id).code == 0

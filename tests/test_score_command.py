@@ -16,7 +16,7 @@ from labs import SHARED, Done, Lab, endpoint, read_json, read_lines, rows, said,
 
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "model=none")
 QA = SHARED / "open-qa-answers"
-WIDEST = 104  # columns of a table
+WIDEST = 112  # columns of a table
 
 
 def verdicts(data, wrong: int, judge: str | None = None) -> list[dict[str, str]]:
@@ -321,6 +321,23 @@ def test_weights_make_the_sample_the_population(lab):
     assert "weighted.jsonl, line 1, v: found None; a weight is a number over 0" in wrong.message
 
 
+@pytest.mark.parametrize(
+    "weight", [1e300, 1e13, 1e-300, "9" * 400, "inf", "nan"], ids=lambda w: str(w)[:9]
+)
+def test_a_weight_that_no_item_can_have_is_refused_where_it_stands(lab, weight):
+    data = [row | {"w": 2} for row in read_lines(lab.folder / "data.jsonl")]
+    data[6]["w"] = weight
+    write_rows(lab.folder / "weighted.jsonl", data)
+    words = ("score", "--labels", "weighted.jsonl", "--verdicts", "v4.jsonl", "--weights", "w")
+    done = lab(*words)
+    assert (done.code, done.out) == (2, "")
+    assert "weighted.jsonl, line 7, w: found " in done.message
+    assert "from 1e-12 to 1e+12" in done.message
+    assert len(done.message) < 400
+    write_rows(lab.folder / "weighted.jsonl", [row | {"w": 1e300} for row in data])
+    assert "weighted.jsonl, line 1, w: found 1e+300" in lab(*words).message
+
+
 def test_repeats_are_one_item_and_their_flips_are_said(lab):
     data = read_lines(lab.folder / "data.jsonl")
     both = [
@@ -356,7 +373,7 @@ def test_other_labels_are_the_ceiling_in_the_same_table(lab):
     assert "expert ceiling" not in alone.out
     done = lab(*words, "--annotations", "more.jsonl")
     assert re.search(r"^expert ceiling +120 +100% \.90 \[", done.out, re.MULTILINE)
-    assert "the expert ceiling is bob against ann, on 120 items" in done.err
+    assert "the expert ceiling is bob against ann, on 120 of these items" in done.err
     assert "more.jsonl: 1 items have no label in labels.jsonl: left out" in done.err
     for card in cards(lab(*words, "--annotations", "more.jsonl", "--json")).values():
         assert card["ceiling"]["metrics"]["agreement"]["value"] == pytest.approx(0.9)

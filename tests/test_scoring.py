@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from judgelab.errors import ConfigError, DataError
-from judgelab.scoring import in_words, majority, score
+from judgelab.scoring import in_words, majority, p_in_words, score
 from judgelab.types import Label, Verdict
 
 
@@ -119,6 +119,14 @@ def test_numbers_in_words(
 ) -> None:
     card = {"metrics": {"kappa": {"value": value, "lo": lo, "hi": hi}}}
     assert in_words(card, "kappa") == words
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [(0.0004, "<.001"), (0.001, ".001"), (0.0344, ".034"), (0.9996, "1"), (1.0, "1"), (0, "<.001")],
+)
+def test_a_p_value_in_words(p: float, words: str) -> None:
+    assert p_in_words(p) == words
 
 
 def test_repeats_are_compared_and_count_as_one_item() -> None:

@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from judgelab.errors import ConfigError
+from judgelab.metrics.multiplicity import bh, holm
 from judgelab.metrics.scorecard import scorecard
 from judgelab.rules import Rules
 from judgelab.selection import Candidate, Selection
+from judgelab.sentences import sentences
 
 N = 120
 EXPERT = np.arange(N) % 3 == 0  # 40 fails
@@ -45,7 +47,9 @@ BLIND = candidate("blind", np.where(np.arange(N) % 9 == 0, 1, 0))  # a third of 
 def chosen(*candidates: Candidate, **more: Any) -> dict[str, Any]:
     more = {"draws": DRAWS} | more
     rules = more.pop("rules", Rules())
-    return Selection(rules, candidates, EXPERT, **more).to_json()
+    made = Selection(rules, candidates, more.pop("expert", EXPERT), **more)
+    found = made.to_json()
+    return found | {"text": list(sentences(made, found))}
 
 
 def test_the_best_that_meets_the_floors_is_chosen() -> None:
@@ -131,6 +135,11 @@ def test_pairs_pay_for_all_that_was_tried() -> None:
     assert all(pair["b"] == "id-good" for pair in few["pairs"])
     for before, after in zip(few["pairs"], many["pairs"], strict=True):
         assert before["p"] == after["p"] <= before["holm"] <= after["holm"]
+    # The reference was chosen among them: of three that is three pairs, of 43 it is 903.
+    ps = [pair["p"] for pair in few["pairs"]]
+    for found, pairs in ((few, 3), (many, 903)):
+        assert [pair["holm"] for pair in found["pairs"]] == holm(ps, pairs)
+        assert [pair["bh"] for pair in found["pairs"]] == bh(ps, pairs)
 
 
 def test_the_optimism_of_the_best_of_many_is_said_and_of_one_is_not() -> None:
@@ -141,6 +150,76 @@ def test_the_optimism_of_the_best_of_many_is_said_and_of_one_is_not() -> None:
     few = chosen(GOOD, FAIR, held_out=False)["text"][-1]
     assert "optimistic" in few
     assert "no held-out number" in few
+
+
+def first(n: int, one: Candidate) -> Candidate:
+    """The same judge on the first n items alone."""
+    said = one.codes[:n]
+    card = scorecard(EXPERT[:n], said, draws=DRAWS).to_json(one.name)
+    return Candidate(one.id, one.name, card, said, one.cost, one.baseline)
+
+
+WHY = "8 fails, where it takes 30 items and 10 of each class"
+
+
+def test_from_few_labels_the_numbers_are_shown_and_nothing_is_claimed() -> None:
+    """24 items, 8 fails: one is without a mistake, the others no better than a coin."""
+    best = candidate("best", codes())
+    coin = candidate("coin", np.where(np.arange(N) % 2 == 0, 1, 0))
+    few = [first(24, one) for one in (best, coin, ALWAYS_PASS)]
+    found = chosen(*few, expert=EXPERT[:24])
+    assert (found["chosen"], found["best_set"], found["too_few"]) == (
+        "id-best",
+        ["id-best"],
+        "8 fails",
+    )
+    assert "best is chosen: the highest kappa of the 2 (of 2)" in found["text"][0]
+    assert f"That best alone is the best of 2 is not claimed: {WHY}." in found["text"]
+    assert (
+        f"best is not claimed to be better than the baseline always pass: {WHY}." in found["text"]
+    )
+    many = chosen(best, coin, ALWAYS_PASS)
+    assert many["too_few"] is None
+    assert "best alone is left as the best of 2 on 120 items." in many["text"]
+    assert not any("claimed" in text for text in many["text"])
+
+
+def test_a_cheaper_one_is_offered_from_few_labels_without_the_claim() -> None:
+    dear, same = candidate("dear", codes(), cost=2.0), candidate("same", codes([1]), cost=0.5)
+    rules = Rules(margin=0.4)
+    enough = chosen(dear, same, rules=rules)["text"]
+    assert any("same costs $1.5000 less and is at most" in text for text in enough)
+    found = chosen(first(24, dear), first(24, same), expert=EXPERT[:24], rules=rules)
+    (said,) = [text for text in found["text"] if "costs" in text]
+    assert said.startswith("same costs $1.5000 less, a difference in kappa of -.09 [")
+    assert said.endswith(f"(margin 40) is not claimed: {WHY}.")
+
+
+def test_under_thirty_items_nothing_is_claimed_either() -> None:
+    expert = np.arange(24) % 2 == 0
+    said = expert.astype(np.int64)
+    card = scorecard(expert, said, draws=DRAWS).to_json("j")
+    found = chosen(Candidate("id-j", "j", card, said), expert=expert)
+    assert found["too_few"] == "24 items"
+    assert card["reliability"] == "low (24 items)"
+
+
+def test_the_set_names_the_items_that_it_was_made_on() -> None:
+    half = candidate("half", codes(range(3, 10), abstained=range(60, N)))
+    all_ = chosen(GOOD, half)
+    assert (all_["set_n"], all_["n"]) == (N, N)
+    answered = chosen(GOOD, half, policy="exclude")
+    assert (answered["set_n"], answered["n"]) == (60, N)
+    assert any(text.endswith("told apart on 60 items.") for text in answered["text"])
+
+
+def test_hardly_any_optimism_is_not_called_about_0() -> None:
+    found = chosen(candidate("best", codes()), candidate("worst", 1 - EXPERT.astype(np.int64)))
+    assert found["optimism"]["value"] < 0.005
+    assert found["text"][-1] == (
+        "As that of the best of 2 this kappa is hardly optimistic. The number to report comes from "
+        "judgelab holdout."
+    )
 
 
 def test_what_is_missing_from_the_choice_is_said() -> None:

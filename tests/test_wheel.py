@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -33,6 +36,31 @@ def wheel(tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stderr
     (built,) = (copy / "dist").glob("*.whl")
     return built
+
+
+def test_the_sdist_names_every_folder_that_the_repository_explains_itself_with():
+    """What README and the tests read is in the archive: docs too, which the README shows."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        listed = set(tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("not a git repository")
+    tops = {Path(name).parts[0] for name in tracked.stdout.splitlines()}
+    assert listed <= tops
+    assert {top for top in tops if (ROOT / top).is_dir() and not top.startswith(".")} <= listed
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("hatchling"), reason="hatchling is not here")
+def test_the_sdist_holds_the_docs(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"docs/statistics.md", "docs/leaderboard.png", "README.md"} <= names
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,11 @@ def score(
 @GROUP
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 def compare(runs: Sequence[str], verdicts: Sequence[str], as_json: bool, **options: Any) -> None:
-    """Judges on the same items: who is better, and who cannot be told apart."""
+    """Judges on the same items: who is better, and who cannot be told apart.
+
+    A file's judge was asked all that is labelled: an id without a line is an abstention (missing),
+    as in score. A run was asked what it judged; what not all were asked is left out.
+    """
     from judgelab.commands import compare as command
 
     command.compare([*verdicts, *runs], as_json=as_json, **options)

@@ -7,112 +7,24 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from judgelab import config as configs
-from judgelab.data.assignment import group_of
 from judgelab.data.labels_file import Labels
-from judgelab.data.looks import recorded_look
-from judgelab.data.schema import Dataset, DatasetConfig, load
-from judgelab.data.split import Split, SplitConfig, recorded_split
 from judgelab.drift import changes
 from judgelab.errors import DataError, UserError
 from judgelab.scoring import codes
-from judgelab.sources import LEVEL, Fit, Source, chosen, fit, level_of
-from judgelab.tracking.folder import RunFolder
-from judgelab.types import Label, canonical_json
+from judgelab.sources import LEVEL, Fit, Source, chosen, fit
+from judgelab.tracking.sweeps import Sweep, tried_beside
+from judgelab.types import CODES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Ground:
-    """What runs are held against: the labels, the level, and what to say of them."""
-
-    labels: Labels
-    level: float
-    notes: list[str]
-
-
-def ground_of_runs(sources: Sequence[Source], group: str | None = None) -> Ground:
-    """The expert labels of what runs judged, from the runs' own datasets as they are now.
-
-    Labels of test open for runs that are looks at it, at the level of their looks.
-
-    Raises:
-        UserError: a dataset that is not there any more, items that two datasets label
-            differently, or runs clustered by different fields (`group` names one for all).
-    """
-    labels: dict[str, Label] = {}
-    clusters: dict[str, str | None] = {}
-    content: dict[str, str] = {}
-    datasets: dict[str, Dataset] = {}
-    notes, clashes, fields = [], set(), set()
-    for source in sources:
-        folder = _run(source)
-        key = canonical_json(folder.config["dataset"])
-        if key not in datasets:
-            datasets[key] = _load(folder)
-        split = _split(folder, datasets[key])
-        fields.add(split.config.group)
-        if datasets[key].sha256 != folder.record["dataset"]["sha256"]:
-            notes.append(
-                f"{source.name}: its data or labels changed since; scored under the labels as "
-                "they are now"
-            )
-        known = split.labels(folder.record["part"], recorded_look(folder.record))
-        items = {e.id: e.interaction for e in datasets[key].examples}
-        for id_ in source.ids & known.keys():
-            item = items[id_]
-            if labels.setdefault(id_, known[id_]) != known[id_]:
-                clashes.add(id_)
-            content.setdefault(id_, item.content)
-            clusters.setdefault(id_, group_of(item, group or split.config.group))
-    if clashes:
-        raise DataError(
-            f"the datasets of these runs label {len(clashes)} items differently: "
-            f"{', '.join(sorted(clashes)[:5])}. Say which labels count with --labels FILE."
-        )
-    if not labels:
-        raise DataError("no item that these runs judged has a label any more.")
-    if not group and len(fields) > 1:
-        said = ", ".join(sorted(str(one or "group") for one in fields))
-        raise UserError(
-            f"the runs were made with different split.group ({said}); choose with --group FIELD."
-        )
-    if group and not any(clusters.values()):
-        raise DataError(f"no item of these runs has the field {group!r} (--group).")
-    grouped = clusters if any(clusters.values()) else None
-    return Ground(Labels(labels, grouped, content, where="their dataset"), level_of(sources), notes)
-
-
-def _run(source: Source) -> RunFolder:
-    if source.run is None:
-        raise UserError(
-            f"{source.where} is no run of this lab, so it brings no labels: add --labels FILE."
-        )
-    return source.run
-
-
-def _load(folder: RunFolder) -> Dataset:
-    try:
-        return load(configs.build_part(folder.config, "dataset", DatasetConfig))
-    except UserError as error:
-        raise DataError(
-            f"{error} The labels of {folder.id} come from its own dataset; where that is gone, "
-            "give them as --labels FILE."
-        ) from error
-
-
-def _split(folder: RunFolder, dataset: Dataset) -> Split:
-    """Everybody where the run had them."""
-    config = configs.build(folder.config["split"], SplitConfig, "split")
-    return recorded_split(dataset, config, folder.record["mode"], folder.assignment)
+ABSTAINED = CODES[None]
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Judges on their common items, sorted by id.
+    """Judges on the items that all were asked, sorted by id.
 
     Attributes:
         names: of the judges, as given.
@@ -120,7 +32,8 @@ class Aligned:
         expert: bool, shape (n,); True = fail.
         verdicts: one row a judge, shape (K, n); 1 = fail, 0 = pass, -1 = abstained.
         groups: the cluster of each item, or None.
-        notes: which items were left out, and why.
+        missing: items that each judge has no line for, one number a judge; they are abstentions.
+        notes: which items were left out or are missing, and why.
     """
 
     names: list[str]
@@ -128,13 +41,25 @@ class Aligned:
     expert: NDArray[np.bool_]
     verdicts: NDArray[np.int64]
     groups: list[str | None] | None
+    missing: list[int]
     notes: list[str]
+
+    def about(self, policy: str) -> list[dict[str, Any]]:
+        """How much each judge answered: the block `judges` of `judgelab compare --json`."""
+        n, found = len(self.items), []
+        for name, row, missing in zip(self.names, self.verdicts, self.missing, strict=True):
+            none = int((row == ABSTAINED).sum())
+            excluded = {"n_excluded": none} if policy == "exclude" else {}
+            counts = {"n": n, "coverage": (n - none) / n, "abstained": none, "missing": missing}
+            found.append({"judge": name, **counts, **excluded})
+        return found
 
 
 def align(sources: Sequence[Source], labels: Labels) -> Aligned:
-    """The items that every judge judged, with the texts that are labelled.
+    """The items that every judge was asked (`sources.Fit`), with the texts that are labelled.
 
-    Raises DataError where there are none, and UserError for fewer than two judges.
+    Raises DataError where no item has a line of every judge, and UserError for fewer than two
+    judges.
     """
     import numpy as np
 
@@ -142,18 +67,20 @@ def align(sources: Sequence[Source], labels: Labels) -> Aligned:
         there = sources[0].name if sources else "none"
         raise UserError(f"compare needs two judges or more; there is one: {there}.")
     fits = {source.name: fit(source, labels) for source in sources}
-    shared = set.intersection(*(one.ids for one in fits.values()))
+    shared = set.intersection(*(one.asked for one in fits.values()))
     moved = {item for item in shared if len(_contents(sources, item)) > 1}
-    items = sorted(shared - moved)
-    if not items:
+    common = shared - moved
+    if not common.intersection(*(one.ids for one in fits.values())):
         raise DataError(_nothing_in_common(sources, fits, moved))
+    items, missing = sorted(common), [len(common - one.ids) for one in fits.values()]
     return Aligned(
         [source.name for source in sources],
         items,
         np.array([labels.labels[item] == "fail" for item in items]),
         np.array([codes(items, source.verdicts) for source in sources]),
         [labels.clusters.get(item) for item in items] if labels.clusters else None,
-        _left_out(fits, moved, len(items)),
+        missing,
+        [*_left_out(fits, moved, len(items)), *_missing(fits, common)],
     )
 
 
@@ -163,10 +90,10 @@ def _contents(sources: Sequence[Source], item: str) -> set[str]:
 
 def _left_out(fits: Mapping[str, Fit], moved: set[str], n: int) -> list[str]:
     notes = [
-        f"{name}: {len(one.ids) - n} of its {len(one.ids)} items are left out: not every judge "
+        f"{name}: {len(one.asked) - n} of its {len(one.asked)} items are left out: not every judge "
         "judged them"
         for name, one in fits.items()
-        if len(one.ids - moved) > n
+        if len(one.asked - moved) > n
     ]
     for name, one in fits.items():
         if one.unlabelled:
@@ -176,6 +103,14 @@ def _left_out(fits: Mapping[str, Fit], moved: set[str], n: int) -> list[str]:
     if moved:
         notes.append(f"{len(moved)} ids stand for different texts and are left out")
     return notes
+
+
+def _missing(fits: Mapping[str, Fit], items: set[str]) -> list[str]:
+    return [
+        f"{name}: {none} of {len(items)} labelled items have no verdict (abstained: missing)"
+        for name, one in fits.items()
+        if (none := len(items - one.ids))
+    ]
 
 
 def _nothing_in_common(sources: Sequence[Source], fits: Mapping[str, Fit], moved: set[str]) -> str:
@@ -194,7 +129,11 @@ def _nothing_in_common(sources: Sequence[Source], fits: Mapping[str, Fit], moved
 class Comparison:
     """Every pair, and the set that cannot be told apart from the best, tested at `alpha`.
 
-    `drift` is there where the judges are two runs.
+    Attributes:
+        best_n: items that the best set is from; under policy `exclude` those that all answered.
+        few: why the items carry no claim of a best set (`reliability`), or None.
+        picked: what was tried on these items beside the judges named here.
+        drift: what changed, where the judges are two runs.
     """
 
     aligned: Aligned
@@ -204,6 +143,9 @@ class Comparison:
     pairs: list[dict[str, Any]]
     best_set: list[str]
     alpha: float
+    best_n: int
+    few: str | None
+    picked: Picked
     drift: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -215,9 +157,14 @@ class Comparison:
             "positive": "fail",
             "policy": self.policy,
             "level": self.level,
+            "judges": self.aligned.about(self.policy),
             "pairs": self.pairs,
             "best_set": self.best_set,
             "best_set_alpha": self.alpha,
+            "best_set_n": self.best_n,
+            "best_set_reliability": self.few,
+            "picked": self.picked.names,
+            "tried": self.picked.tried,
             **(self.drift or {}),
         }
 
@@ -231,17 +178,18 @@ def compare(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Comparison:
-    """Compare judges on their common items: each with `baseline`, or all with all.
+    """Compare judges on the items all were asked: each with `baseline`, or all with all.
 
     Holm and BH are over these pairs, on the p that decides of each. The best set is by agreement
-    (0/1 loss).
+    (0/1 loss), its level paid by the looks like that of the pairs. Both come with a `reliability`:
+    why so few items carry no claim.
 
     Raises:
         UserError: fewer than two judges, or a baseline that is none of them.
         DataError: no common items.
     """
     from judgelab.metrics import multiplicity, paired
-    from judgelab.metrics.best_set import best_set
+    from judgelab.metrics.best_set import ALPHA, best_set
 
     aligned = align(sources, labels)
     base = chosen(baseline, sources).name if baseline else None
@@ -258,10 +206,14 @@ def compare(
         strict=True,
     )
     pairs = [
-        {"a": a, "b": b, **one.to_json(), "holm": holm, "bh": bh}
+        {
+            **{"a": a, "b": b, **one.to_json(), "holm": holm, "bh": bh},
+            "reliability": reliability(aligned.expert, [of[a], of[b]], policy),
+        }
         for (a, b), one, (holm, bh) in zip(family, found, adjusted, strict=True)
     ]
-    best = best_set(aligned.expert, aligned.verdicts, metric="agreement", **options)
+    alpha = ALPHA * ((1 - level) / (1 - LEVEL))
+    best = best_set(aligned.expert, aligned.verdicts, metric="agreement", alpha=alpha, **options)
     return Comparison(
         aligned,
         base,
@@ -270,8 +222,62 @@ def compare(
         pairs,
         [name for name, kept in zip(names, best.kept, strict=True) if kept],
         best.alpha,
+        best.n,
+        reliability(aligned.expert, aligned.verdicts, policy),
+        picked(sources),
         _drift(sources, labels, level),
     )
+
+
+def reliability(
+    expert: NDArray[np.bool_], judges: Sequence[NDArray[np.int64]] | NDArray[np.int64], policy: str
+) -> str | None:
+    """As of a scorecard: "low (9 fails)" under 30 compared items or 10 of a class, else None.
+
+    Args:
+        expert: bool, shape (n,); True = fail.
+        judges: rows of shape (n,); -1 = abstained.
+        policy: `exclude` compares the items that all of them answered.
+    """
+    import numpy as np
+
+    from judgelab.metrics.scorecard import FEW_ITEMS, FEW_OF_A_CLASS
+
+    answered = (np.asarray(judges) != ABSTAINED).all(axis=0)
+    kept = expert[answered] if policy == "exclude" else expert
+    fails, n = int(kept.sum()), len(kept)
+    counts = ((fails, "fail", "fails"), (n - fails, "pass", "passes"))
+    few = [f"{k} {one if k == 1 else many}" for k, one, many in counts if k < FEW_OF_A_CLASS]
+    if not few and n < FEW_ITEMS:
+        few = [f"{n} items"]
+    return f"low ({', '.join(few)})" if few else None
+
+
+@dataclass(frozen=True)
+class Picked:
+    """How runs on dev came to be compared.
+
+    Attributes:
+        names: of those that a sweep chose, on these very items.
+        tried: variants that were tried on them; 0 where no run on dev is compared.
+        others: those of them that are not compared.
+    """
+
+    names: list[str]
+    tried: int
+    others: int
+
+
+def picked(sources: Sequence[Source]) -> Picked:
+    """What the p-values of a comparison do not know: the choice that went before it."""
+    runs = {one.name: one.run for one in sources if one.run and one.run.record["part"] == "dev"}
+    sweeps = {name: Sweep.around(run) for name, run in runs.items()}
+    chosen = {name: sweep and sweep.selection.get("chosen") for name, sweep in sweeps.items()}
+    places = {(run.path.parent, run.record["split"]["name"]): run for run in runs.values()}
+    tried = {variant for run in places.values() for variant in tried_beside(run)}
+    others = tried - {run.record["variant"] for run in runs.values()}
+    names = [name for name, run in runs.items() if chosen[name] == run.id]
+    return Picked(names, len(tried), len(others))
 
 
 def _drift(sources: Sequence[Source], labels: Labels, level: float) -> dict[str, Any] | None:

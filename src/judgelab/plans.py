@@ -35,9 +35,9 @@ class Plan:
         return bool(self.axes)
 
     @property
-    def judged(self) -> int:
-        """How many variants there may be, baselines too."""
-        return len(self.variants) + (self.study.trials - 1 if self.study else 0)
+    def more(self) -> int:
+        """How many variants the study may still ask for."""
+        return self.study.trials - 1 if self.study else 0
 
 
 def plan(overrides: Sequence[str], *, multirun: bool) -> Plan:

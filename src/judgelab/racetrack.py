@@ -19,8 +19,8 @@ from judgelab.errors import ConfigError
 from judgelab.metrics.racing import ALPHA, Race
 from judgelab.rules import Rules
 from judgelab.runner import Lane
-from judgelab.scoring import CODES, majority
-from judgelab.types import Label, Verdict
+from judgelab.scoring import majority
+from judgelab.types import CODES, Label, Verdict
 
 KINDS = ("off", "safe", "fast")
 

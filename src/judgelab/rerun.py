@@ -13,10 +13,10 @@ from judgelab import config as configs
 from judgelab import resources, runner
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
-from judgelab.data.looks import recorded_look
+from judgelab.data.looks import is_same_look, recorded_look
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import SplitConfig, recorded_split
-from judgelab.errors import IncompleteError, UserError
+from judgelab.errors import DataError, IncompleteError, UserError
 from judgelab.judges.base import Judge
 from judgelab.runner import Bench
 from judgelab.tracking.folder import RunFolder
@@ -27,25 +27,30 @@ from judgelab.variants import Variant
 
 @dataclass
 class Rerun:
-    """What a rerun found: `moved` is only noted, `flips` and `scores` are differences."""
+    """What a rerun found: `moved` is only noted, `flips` and `scores` are differences.
+
+    `closed` is why the scores of a look at test were not made anew: they would be another look.
+    """
 
     moved: list[str] = field(default_factory=list)
     flips: list[tuple[str, int, str | None, str | None]] = field(default_factory=list)
     scores: list[tuple[str, Any, Any]] = field(default_factory=list)
     reworded: list[str] = field(default_factory=list)  # same verdict, another critique or reason
     compared: int = 0
+    closed: str = ""
 
     @property
     def same(self) -> bool:
-        return not self.flips and not self.scores and not self.reworded
+        return not (self.flips or self.scores or self.reworded or self.closed)
 
 
 def rerun(folder: RunFolder, pool: Pool, data: str | None = None) -> Rerun:
     """Build, judge and score again, and compare with what the folder holds.
 
+    A look at test is scored again only as it was: with its verdicts, under its labels.
     A pool with the folder's replies as its record sends nothing. `data` is another place of the
     dataset's file; a rubric or template that the lab does not have is read from the run folder.
-    Raises UserError where items of the run are gone from the data.
+    Raises DataError where items of the run are gone from the data.
     """
     if not folder.complete:
         raise UserError(f"{folder.id} is incomplete; the command that made it completes it.")
@@ -59,14 +64,17 @@ def rerun(folder: RunFolder, pool: Pool, data: str | None = None) -> Rerun:
 def under(folder: RunFolder, budget: int, raised: str) -> bool:
     """Write a look's scores anew under another number of declared looks; its verdicts stay.
 
-    False, and nothing is written, where the data have moved since the look.
+    False, and nothing is written, where its labels or their texts have moved since the look.
     """
     record = folder.record
     dataset = _load(folder.config)
-    if dataset.sha256 != record["dataset"]["sha256"]:
-        return False
     record |= {"looks": budget, "looks_raised": raised}
-    bench = _bench(folder, folder.config, record, dataset, Pool(record={}))
+    try:
+        bench = _bench(folder, folder.config, record, dataset, Pool(record={}))
+    except DataError:  # items of the look are gone
+        return False
+    if not is_same_look(record, bench.labels, dataset):
+        return False
     scores = runner.scores(bench, record["name"], folder.verdicts)
     folder.write_json("record.json", record)
     folder.write_json("scores.json", scores)
@@ -101,8 +109,19 @@ def _rerun(folder: RunFolder, config: Mapping[str, Any], pool: Pool) -> Rerun:
     result = Rerun(moved=_moved(folder, record, dataset, config))
     result.compared = len(verdicts)
     _compare_verdicts(result, folder.verdicts, verdicts, live=pool.record is None)
-    _compare_scores(result, folder.scores, runner.scores(bench, record["name"], verdicts))
+    result.closed = _closed(bench, record, result)
+    if not result.closed:
+        _compare_scores(result, folder.scores, runner.scores(bench, record["name"], verdicts))
     return result
+
+
+def _closed(bench: Bench, record: Mapping[str, Any], result: Rerun) -> str:
+    """Why scoring a look at test again would be another look; empty where it is the same."""
+    if not bench.look:
+        return ""
+    if not is_same_look(record, bench.labels, bench.dataset):
+        return "labels or texts of its items changed since"
+    return "its verdicts are others now" if result.flips else ""
 
 
 async def _judge(bench: Bench, variant: Variant, calls: Calls) -> list[Verdict]:
@@ -124,7 +143,7 @@ def _bench(
     here = {example.id: example.interaction.content for example in dataset.examples}
     gone = [row["id"] for row in rows if row["id"] not in here]
     if gone:
-        raise UserError(
+        raise DataError(
             f"{len(gone)} of {len(rows)} items of this run are not in {dataset.name!r} any more, "
             f"or have lost their label: {', '.join(gone[:5])}. Give the file that the run was made "
             "from with --data FILE."

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from judgelab.errors import ConfigError
 from judgelab.metrics.names import METRICS, named
 from judgelab.scoring import short
+
+HARDLY = 0.005  # an optimism under it is none in two digits
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,22 @@ class Rules:
         if not isinstance(self.margin, int | float) or not 0 < self.margin < 1:
             raise ConfigError(f"search.margin={self.margin}: a number between 0 and 1, e.g. 0.05.")
 
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Rules:
+        """The rules as a sweep's JSON holds them."""
+        return cls(said["metric"], dict(said["floors"]), said["margin"])
+
+    def to_json(self) -> dict[str, Any]:
+        """metric, floors and margin."""
+        return {"metric": self.metric, "floors": dict(self.floors), "margin": self.margin}
+
     @property
     def in_words(self) -> str:
         """The floors: `recall of fail >= .50`."""
         floors = (f"{named(n)} >= {short(float(least))}" for n, least in self.floors.items())
         return " and ".join(floors)
+
+
+def place(value: float | None, cost: float, *names: str) -> tuple[bool | float | str, ...]:
+    """The key that sorts best first: where values tie the cheaper first, undefined last."""
+    return (value is None, -(value or 0.0), cost, *names)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from judgelab.errors import DataError
-from judgelab.types import Label, Verdict
+from judgelab.types import CODES, Label, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from judgelab.metrics.scorecard import Scorecard
 
-CODES = {"pass": 0, "fail": 1, None: -1}
+NAMED = 5  # names that a sentence has room for
 MOST_WEIGHT = 1_000_000_000  # of an item, in those of the lightest
 
 
@@ -100,6 +100,19 @@ def short(number: float) -> str:
     """Two digits without the leading zero: .84, -.05, 1."""
     text = f"{number:.2f}".replace("0.", ".", 1)
     return {"1.00": "1", "-1.00": "-1", ".00": "0", "-.00": "0"}.get(text, text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`; of many the first, and how many more."""
+    left = len(names) - NAMED
+    shown = [*names[:NAMED], *([f"{left} more"] if left > 0 else [])]
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def p_in_words(p: float) -> str:
+    """A p-value, three digits of it: .034, <.001, 1."""
+    text = f"{p:.3f}".replace("0.", ".", 1)
+    return "<.001" if p < 0.001 else {"1.000": "1"}.get(text, text)
 
 
 def _weights(items: Sequence[str], weights: Mapping[str, float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Which variant of a sweep is taken, and what may be said of that: on dev, never on test.
+"""Which variant of a sweep is taken: on dev, never on test.
 
 The choice is the best point estimate among the variants that meet the floors; baselines are
 compared with and never chosen. What cannot be told apart from the best is shown beside it.
@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from judgelab.metrics.best_set import ALPHA, best_set, optimism
 from judgelab.metrics.bootstrap import DRAWS
-from judgelab.metrics.multiplicity import bh, holm
+from judgelab.metrics.multiplicity import all_pairs, bh, holm
 from judgelab.metrics.names import named
 from judgelab.metrics.paired import NonInferiority, compare, non_inferior
-from judgelab.rules import Rules
-from judgelab.scoring import in_words, short
-
-HELD_OUT = "The number to report comes from judgelab holdout."
-NOT_HELD_OUT = "With so few labels no held-out number is there to report."
-NAMED = 5  # variants of a set that a sentence names
+from judgelab.metrics.policies import Policy
+from judgelab.metrics.scorecard import lacking
+from judgelab.rules import Rules, place
+from judgelab.scoring import short
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,11 @@ class Selection:
         candidates: of one sweep, finished.
         expert: labels of the items, bool, shape (n,); True = fail.
         groups: the cluster of each item, or None.
-        policy, level, seed, draws: as in `metrics.scorecard`.
+        policy: what an abstention counts as, in the cards too; never `exclude` (see
+            `policies.headline`).
+        level, seed, draws: as in `metrics.scorecard`.
         tried: variants tried on these items before and elsewhere; they widen the family.
+        stopped: variants that the race of the sweep stopped early: not ranked, of the family.
         missing: variants that are incomplete or could not run.
         held_out: whether there are other items to report a number from.
     """
@@ -63,23 +64,23 @@ class Selection:
     candidates: Sequence[Candidate]
     expert: NDArray[np.bool_]
     groups: Sequence[str | None] | None = None
-    policy: str = "error"
+    policy: Policy = "error"
     level: float = 0.95
     seed: int = 0
     draws: int = DRAWS
     tried: int = 0
     missing: int = 0
+    stopped: int = 0
     held_out: bool = True
 
     @cached_property
     def variants(self) -> list[Candidate]:
-        """Best first; where the metric ties the cheaper first, undefined last."""
-
-        def key(one: Candidate) -> tuple[bool, float, float, str, str]:
-            value = one.value(self.rules.metric)
-            return (value is None, -(value or 0.0), one.cost, one.name, one.id)
-
-        return sorted((one for one in self.candidates if not one.baseline), key=key)
+        """Best first."""
+        metric = self.rules.metric
+        return sorted(
+            (one for one in self.candidates if not one.baseline),
+            key=lambda one: place(one.value(metric), one.cost, one.name, one.id),
+        )
 
     @cached_property
     def below(self) -> dict[str, list[str]]:
@@ -92,20 +93,26 @@ class Selection:
         return next((one for one in self.variants if one.id not in self.below), None)
 
     @property
+    def too_few(self) -> str:
+        """What there is too little of to claim anything, e.g. "9 fails"; else empty."""
+        fails = int(self.expert.sum())
+        return lacking(fails, len(self.expert) - fails)
+
+    @property
     def reference(self) -> Candidate | None:
         """What all others are compared with: the chosen one, or else the best there is."""
         best = self.chosen or next(iter(self.variants), None)
         return best if best and best.value(self.rules.metric) is not None else None
 
     def to_json(self) -> dict[str, Any]:
-        """The block `selection` of sweep.json."""
+        """The block `selection` of sweep.json, without its text (see `sentences`)."""
         reference, chosen = self.reference, self.chosen
         pairs = self._pairs(reference) if reference else []
-        found: dict[str, Any] = {
-            "metric": self.rules.metric,
-            "floors": dict(self.rules.floors),
-            "margin": self.rules.margin,
+        return {
+            **self.rules.to_json(),
+            "policy": self.policy,
             "n": len(self.expert),
+            "too_few": self.too_few or None,
             "clusters": self.variants[0].card["metrics"]["agreement"].get("clusters")
             if self.variants
             else None,
@@ -120,7 +127,6 @@ class Selection:
             "pairs": pairs,
             "detectable": _least(pairs, {one.id for one in self.variants}),
         }
-        return found | {"text": list(self._text(found))}
 
     @property
     def _family(self) -> int:
@@ -137,11 +143,14 @@ class Selection:
                 yield f"{named(metric)} {short(value)} under {short(float(least))}"
 
     def _pairs(self, reference: Candidate) -> list[dict[str, Any]]:
-        """Every other run against the reference; Holm and BH over all that was tried."""
+        """Every other run against the reference; Holm and BH over the pairs of all that was tried.
+
+        Over every pair, as these items chose the reference.
+        """
         others = [one for one in self.candidates if one is not reference]
         pairs = [self._compare(other, reference, self.level) for other in others]
         ps = [pair["p"] for pair in pairs]
-        family = max(len(ps), self._family - 1)
+        family = all_pairs(self._family)
         return [
             {"a": other.id, "b": reference.id, **pair, "holm": strict, "bh": loose}
             for other, pair, strict, loose in zip(
@@ -174,7 +183,7 @@ class Selection:
 
     def _best_set(self) -> dict[str, Any]:
         if not self.variants:
-            return {"best_set": [], "alpha": ALPHA, "set_reason": "no_variants"}
+            return {"best_set": [], "set_n": 0, "alpha": ALPHA, "set_reason": "no_variants"}
         found = best_set(
             self.expert,
             np.array([one.codes for one in self.variants]),
@@ -184,7 +193,8 @@ class Selection:
             seed=self.seed,
         )
         kept = [one.id for one, keep in zip(self.variants, found.kept, strict=True) if keep]
-        return {"best_set": kept, "alpha": found.alpha, "set_reason": found.reason}
+        about = {"set_n": found.n, "alpha": found.alpha, "set_reason": found.reason}
+        return {"best_set": kept} | about
 
     def _cheaper(self, chosen: Candidate) -> dict[str, Any] | None:
         """The cheapest that is shown to be no worse than the margin."""
@@ -219,95 +229,12 @@ class Selection:
         about = {"value": found.value, "variants": found.judges, "shrinkage": found.shrinkage}
         return about | {"seed": found.seed, "B": found.draws, "reason": found.reason}
 
-    def _text(self, found: Mapping[str, Any]) -> Iterator[str]:
-        """What may be said, a sentence each."""
-        yield self._choice()
-        if self.missing and self.variants:
-            yield f"Not among them: {self.missing} that are incomplete or could not run."
-        if self.variants:
-            yield from self._standing(found)
-
-    def _choice(self) -> str:
-        chosen, metric, floors = self.chosen, self.rules.metric, self.rules.in_words
-        if chosen:
-            among = f"of {len(self.variants)}"
-            if floors:
-                meets = len(self.variants) - len(self.below)
-                among = f"of the {meets} (of {len(self.variants)}) with {floors}"
-            return (
-                f"{chosen.name} is chosen: the highest {named(metric)} {among}, "
-                f"{in_words(chosen.card, metric)}."
-            )
-        nearest = self.reference
-        if not self.variants:
-            return "No variant is complete yet."
-        if nearest is None:
-            return f"No winner: {named(metric)} is undefined for every variant."
-        why = "; ".join(self.below[nearest.id])
-        needs = f" with {floors}" if floors else ""
-        return (
-            f"No winner: no variant{needs}. The highest {named(metric)} is of {nearest.name}, "
-            f"{in_words(nearest.card, metric)}, but its {why}."
-        )
-
-    def _standing(self, found: Mapping[str, Any]) -> Iterator[str]:
-        names = {one.id: one.name for one in self.candidates}
-        items = f"{found['n']} items"
-        kept = [names[id_] for id_ in found["best_set"]]
-        if found["set_reason"]:
-            yield f"Which are as good as the best cannot be said ({found['set_reason']})."
-        elif len(kept) == 1:
-            yield f"{kept[0]} alone is left as the best of {len(self.variants)} on {items}."
-        else:
-            yield f"{_listed(kept)} cannot be told apart on {items}."
-        if found["detectable"] and len(kept) > 1:
-            yield (
-                f"These items could show a difference in agreement from "
-                f"{100 * found['detectable']:.0f} points up (80 % power)."
-            )
-        yield from self._baselines()
-        if cheaper := found["cheaper"]:
-            lo = cheaper["difference"]["lo"]
-            yield (
-                f"{names[cheaper['run']]} costs ${cheaper['saves_usd']:.4f} less and is at most "
-                f"{100 * max(0.0, -lo):.0f} points of {named(self.rules.metric)} worse "
-                f"(margin {100 * self.rules.margin:.0f})."
-            )
-        optimism = found["optimism"]
-        if optimism and optimism["value"] is not None and self.chosen:
-            yield (
-                f"This {named(self.rules.metric)} is optimistic: the best of "
-                f"{optimism['variants']} looks about {short(optimism['value'])} better "
-                "on the items it was chosen on than "
-                f"it is. {HELD_OUT if self.held_out else NOT_HELD_OUT}"
-            )
-
-    def _baselines(self) -> Iterator[str]:
-        """Baselines that the reference is not better than, by the metric or beyond chance."""
-        reference = self.reference
-        if reference is None:
-            return
-        metric = self.rules.metric
-        unclear = []
-        for one in (one for one in self.candidates if one.baseline):
-            value, best = one.value(metric), reference.value(metric)
-            if value is not None and best is not None and value >= best:
-                yield (
-                    f"The baseline {one.name} is at least as good: {named(metric)} "
-                    f"{in_words(one.card, metric)}."
-                )
-            elif not self._shown_better(reference, one):
-                unclear.append(one.name)
-        if unclear:
-            plural = "s" if len(unclear) > 1 else ""
-            yield (
-                f"{reference.name} is not shown to be better than the baseline{plural} "
-                f"{_listed(unclear)}."
-            )
-
-    def _shown_better(self, reference: Candidate, other: Candidate) -> bool:
-        """By the interval of the metric's difference, at a level paid by all that was tried."""
+    def shown_better(self, other: Candidate) -> bool:
+        """Whether the reference beats it, by the interval of the metric's difference, at a level
+        paid by all that was tried."""
         level = 1 - (1 - self.level) / max(1, self._family - 1)
+        reference = self.reference
+        assert reference is not None
         hi = self._compare(other, reference, level)["metric_difference"]["hi"]
         return hi is not None and hi < 0
 
@@ -317,11 +244,3 @@ def _least(pairs: Sequence[Mapping[str, Any]], among: set[str]) -> float | None:
     near = [p for p in pairs if p["a"] in among and p["detectable"] is not None]
     closest = min(near, key=lambda p: abs(p["difference"]["value"] or 0.0), default=None)
     return float(closest["detectable"]) if closest else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return names[0]
-    left = len(names) - NAMED
-    shown = [*names[:NAMED], *([f"{left} more"] if left > 0 else [])]
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"

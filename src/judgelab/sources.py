@@ -16,7 +16,7 @@ from judgelab.data.labels_file import Labels
 from judgelab.data.looks import recorded_look
 from judgelab.data.verdicts import read_verdicts
 from judgelab.errors import DataError, IncompleteError, UserError
-from judgelab.tracking.folder import RunFolder, find_run, runs_folder
+from judgelab.tracking.folder import RunFolder, all_runs, find_run, runs_folder
 from judgelab.tracking.store import locate, prepare, shown, told
 from judgelab.types import Verdict
 
@@ -53,11 +53,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Fit:
-    """The items of a source that can be scored, and those that cannot."""
+    """The items of a source that can be scored, and those that cannot.
+
+    Attributes:
+        ids: with a verdict, and labelled.
+        asked: what it is scored on. A run was asked what it judged; everything else was asked all
+            that is labelled, and an item without a line is an abstention (missing).
+        unlabelled: with a verdict alone.
+        moved: other texts now than those that were judged.
+    """
 
     ids: set[str]
+    asked: set[str]
     unlabelled: list[str]
-    moved: list[str]  # other texts now than those that were judged
+    moved: list[str]
 
 
 def fit(source: Source, labels: Labels) -> Fit:
@@ -83,7 +92,8 @@ def fit(source: Source, labels: Labels) -> Fit:
             f"judge {source.name!r} and {labels.where} have {len(moved)} ids in common, but every "
             "one stands for other texts now (input or output changed): a label is of one text."
         )
-    return Fit(fits, unlabelled, moved)
+    asked = fits if source.run else set(labels.labels).difference(moved)
+    return Fit(fits, asked, unlabelled, moved)
 
 
 def judges(words: Sequence[str]) -> list[Source]:
@@ -178,6 +188,19 @@ def incomplete(folder: RunFolder) -> str:
         f"{folder.id} ({record['name']}) is incomplete ({record['incomplete_because']}), so it has "
         f"no scores. What is answered is kept; go on with: {command}"
     )
+
+
+def another_look(folder: RunFolder) -> str:
+    """The command that takes a new look at test with the judge of an earlier one."""
+    record = folder.record
+    same = ("variant", "sweep", "texts")
+    before = (
+        one.id
+        for one in all_runs()
+        if (known := one.record)["part"] != "test" and all(known[k] == record[k] for k in same)
+    )
+    run = next(before, "RUN, the run on dev,")
+    return f"judgelab holdout {run} takes a new look and writes it down."
 
 
 def _of(word: str) -> Iterator[Source]:

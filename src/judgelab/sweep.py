@@ -11,7 +11,6 @@ from typing import Any
 
 from judgelab import __version__, racetrack, runner
 from judgelab import config as configs
-from judgelab.axes import Span
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
@@ -21,9 +20,7 @@ from judgelab.plans import Plan
 from judgelab.racetrack import RaceLane, Track
 from judgelab.rules import Rules
 from judgelab.runner import ALONE, Bench, Progress, Run
-from judgelab.scoring import codes, majority
 from judgelab.search import Study, Trial
-from judgelab.tracking.folder import RunFolder, all_runs, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
 
@@ -219,23 +216,6 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
 
 
-def rank(folders: Sequence[RunFolder], metric: str = "kappa") -> list[RunFolder]:
-    """Best first by the metric's point estimate, where it ties the cheaper first; undefined last,
-    then incomplete runs."""
-
-    def key(folder: RunFolder) -> tuple[int, float, float, str, str]:
-        record = folder.record
-        name = (record["name"], folder.id)  # an id is made of the data's hash, test's labels too
-        if not folder.complete:
-            return (2, 0.0, 0.0, *name)
-        value = folder.scores["metrics"][metric]["value"]
-        if value is None:
-            return (1, 0.0, 0.0, *name)
-        return (0, -value, record["calls"]["cost_usd"], *name)
-
-    return sorted(folders, key=key)
-
-
 def rules(config: Mapping[str, Any]) -> Rules:
     """How the sweep of a config chooses."""
     return rules_of(config["search"])
@@ -245,92 +225,3 @@ def rules_of(search: Mapping[str, Any]) -> Rules:
     """The rules in a config's `search`."""
     floors = {name: least for name, least in (search["floors"] or {}).items() if least is not None}
     return Rules(search["metric"], floors, search["margin"])
-
-
-def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder]) -> dict[str, Any]:
-    """The choice among the finished runs; the block `selection` of sweep.json."""
-    import numpy as np
-
-    from judgelab.selection import Candidate, Selection
-
-    labels = bench.labels
-    items = sorted(labels)
-    complete = [folder for folder in folders if folder.complete]
-    records = {folder.id: folder.record for folder in complete}
-    clusters = bench.split.clusters
-    selection = Selection(
-        rules(plan.variants[0].config),
-        [
-            Candidate(
-                folder.id,
-                records[folder.id]["name"],
-                folder.scores,
-                codes(items, folder.verdicts),
-                records[folder.id]["calls"]["cost_usd"],
-                records[folder.id]["baseline"],
-            )
-            for folder in complete
-        ],
-        np.array([labels[item] == "fail" for item in items]),
-        [clusters.get(item) for item in items],
-        policy=bench.policy,
-        missing=len(plan.variants) - len(complete),
-        held_out=not bench.split.exploratory,
-        tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
-    )
-    found = selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
-    return found | {"text": [*found["text"], *bench.mixed_rounds]}
-
-
-def _rounds(bench: Bench, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How the best judge agrees with the labels of each round; empty where there is one round."""
-    if len({annotation.round for annotation in bench.dataset.annotations}) < 2:
-        return []
-    if not choice["reference"]:
-        return []
-    from judgelab.expert.drift import by_round
-
-    verdicts = majority(RunFolder(runs_folder() / choice["reference"]).verdicts)
-    rows = by_round(bench.voices.only(bench.labels), verdicts, level=bench.level)
-    return [{"round": row["round"], **row["judge"]} for row in rows if row["judge"]]
-
-
-def _tried(bench: Bench) -> set[str]:
-    """Every variant that was ever scored on this part of this split."""
-    there = (folder.record for folder in all_runs())
-    here = (bench.split.config.name, bench.part)
-    return {
-        record["variant"]
-        for record in there
-        if (record["split"]["name"], record["part"]) == here and not record["baseline"]
-    }
-
-
-def write_sweep(
-    bench: Bench, plan: Plan, runs: Sequence[Run], failed: dict[str, str], command: str
-) -> tuple[RunFolder, dict[str, Any]]:
-    """runs/<id>-sweep/sweep.json: the leaderboard, the choice, and how to run it again.
-
-    Returns the folder and the choice.
-    """
-    folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep")
-    there = [run.folder for run in runs if run.folder.exists]
-    choice = select(bench, plan, there)
-    folder.write_json(
-        "sweep.json",
-        {
-            "sweep": bench.sweep,
-            "command": command,
-            "axes": {k: str(v) if isinstance(v, Span) else v for k, v in plan.axes.items()},
-            "tried": [run.folder.id for run in runs],
-            "equal": plan.equal,
-            "failed": failed,
-            "dataset": {"name": bench.dataset.name, "sha256": bench.dataset.sha256},
-            "split": {"name": bench.split.config.name, "mode": bench.split.mode},
-            "tracking": plan.variants[0].config["tracking"],
-            "runs": [run.id for run in rank(there, rules(plan.variants[0].config).metric)],
-            "selection": choice,
-            "rounds": _rounds(bench, choice),
-        },
-    )
-    return folder, choice

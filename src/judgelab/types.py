@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 Label = Literal["pass", "fail"]
 LABELS: tuple[Label, Label] = ("pass", "fail")
+# As numbers: 1 = fail, the positive class; -1 = abstained.
+CODES: Mapping[Label | None, int] = {"fail": 1, "pass": 0, None: -1}
 
 # Why a judge gave no verdict. "missing" is a recorded judge without a line for the item.
 ABSTENTIONS = (

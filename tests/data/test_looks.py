@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from judgelab.data.looks import Look, Looks, look, read_looks
+from judgelab.data.looks import Look, Looks, look, opened, read_looks, saw
 from judgelab.errors import ClaimError, ConfigError, DataError
-from labs import environment
+from labs import at_once
 
 
 def test_looks_are_counted_and_written_down(tmp_path: Path) -> None:
@@ -113,13 +111,32 @@ def test_two_processes_do_not_take_the_same_look(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from judgelab.data.looks import look\n"
         "for n in range(20): look(Path(sys.argv[1]), f'{sys.argv[2]}{n}', 'data', 100)"
     )
-    both = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), name], env=environment())
-        for name in "ab"
-    ]
-    assert [process.wait() for process in both] == [0, 0]
+    at_once(code, path)
     numbers = [json.loads(line)["number"] for line in path.read_text().splitlines()]
     assert numbers == list(range(1, 41))
+
+
+def test_what_a_look_saw_is_written_down_once(tmp_path: Path) -> None:
+    path = tmp_path / "looks.jsonl"
+    first = look(path, "a", "data", 2)
+    for _ in range(2):
+        saw(path, first, {"kappa": 0.4, "precision_fail": None}, "0f-a-test")
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [entry.get("seen_by") for entry in entries] == [None, 1]
+    assert entries[1]["metrics"] == {"kappa": 0.4, "precision_fail": None}
+    assert entries[1]["user"]
+    assert datetime.fromisoformat(entries[1]["at"])
+    assert look(path, "b", "data", 2).number == 2, "what was seen is no look"
+    assert len(read_looks(path).taken) == 2
+
+
+def test_what_is_opened_is_the_ids_texts_and_labels() -> None:
+    labels, content = {"a": "pass", "b": "fail"}, {"a": "1", "b": "2"}
+    seen = opened(labels, content)
+    assert opened(dict(reversed(labels.items())), content | {"c": "3"}) == seen
+    assert opened(labels | {"a": "fail"}, content) != seen
+    assert opened(labels, content | {"b": "3"}) != seen
+    assert opened({"a": "pass"}, content) != seen
 
 
 def test_before_the_first_look_nothing_is_declared(tmp_path: Path) -> None:

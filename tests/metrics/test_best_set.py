@@ -126,7 +126,7 @@ def test_what_cannot_be_told_keeps_everybody_and_says_why() -> None:
     nothing = best_set(np.zeros(0, bool), np.zeros((2, 0), int))
     one = best_set([True], [[1], [0]])
     cluster = best_set([True, False, True], [[1, 0, 1], [0, 1, 0]], groups=["a"] * 3)
-    none = best_set([True, False], [[-1, -1], [1, 0]], policy="exclude")
+    none = best_set([True, False], [[-1, 0], [1, -1]], policy="exclude")
     assert [found.reason for found in (nothing, one, cluster, none)] == [
         "no_items",
         "one_item",
@@ -135,6 +135,21 @@ def test_what_cannot_be_told_keeps_everybody_and_says_why() -> None:
     ]
     for found in (nothing, one, cluster, none):
         assert (found.kept, found.p) == ((True, True), (None, None))
+
+
+def test_a_judge_that_answered_nothing_does_not_empty_the_common_items() -> None:
+    expert, judges = lineup(100, [0.05, 0.5, 0.0])
+    judges[2] = -1
+    found = best_set(expert, judges, policy="exclude", draws=500)
+    alone = best_set(expert, judges[:2], policy="exclude", draws=500)
+    assert (found.n, found.reason, found.left_out) == (100, None, {2: "no_verdict"})
+    assert (found.kept, found.p) == ((*alone.kept, False), (*alone.p, None))
+    assert best_set(expert, judges, draws=500).left_out == {}, "elsewhere it is wrong everywhere"
+    several = optimism(expert, judges, policy="exclude", draws=500)
+    assert several == optimism(expert, judges[:2], policy="exclude", draws=500)
+    assert several.value is not None
+    silent = best_set(expert, np.full((2, 100), -1), policy="exclude")
+    assert (silent.kept, silent.reason, silent.left_out) == ((True, True), "no_items", {})
 
 
 def test_policies_and_losses() -> None:

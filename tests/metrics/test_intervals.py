@@ -16,8 +16,10 @@ from judgelab.metrics.intervals import (
     clustered_variance,
     clustered_wilson,
     critical,
+    few_clusters,
     mover_mean,
     wilson,
+    wilson_limits,
 )
 
 RNG = np.random.default_rng(3)
@@ -83,10 +85,15 @@ def test_exact_coverage(p: float, n: int) -> None:
     assert covered[wilson] >= 0.92
 
 
-def test_critical_is_z_and_t_for_few_clusters() -> None:
+def test_critical_is_z_and_t_for_any_number_of_clusters() -> None:
     assert critical(0.95) == pytest.approx(1.959963984540054, abs=1e-15)
-    assert critical(0.95, 10) == critical(0.95)
-    assert critical(0.95, 9) == pytest.approx(stats.t.ppf(0.975, 8), abs=1e-12)
+    for clusters in (2, 9, 30, 1000):
+        assert critical(0.95, clusters) == pytest.approx(stats.t.ppf(0.975, clusters - 1))
+
+
+def test_under_fifty_clusters_a_warning() -> None:
+    assert few_clusters(49) == ("few_clusters (49)",)
+    assert few_clusters(50) == few_clusters(None) == few_clusters(1) == ()
 
 
 def random_clusters(seed: int, groups: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,10 +120,12 @@ def test_clustered_wilson_is_wilson_at_the_effective_items(seed: int) -> None:
     hits, sizes = random_clusters(seed, 10 + 5 * seed)
     n, p = int(sizes.sum()), hits.sum() / sizes.sum()
     n_eff = min(n, p * (1 - p) / clustered_variance(hits, sizes))
-    lo, hi = proportion_confint(p * n_eff, n_eff, method="wilson")
+    # Wilson at the quantile of t: the normal's interval whose level has that quantile.
+    alpha = 2 * stats.norm.sf(stats.t.ppf(0.975, len(sizes) - 1))
+    lo, hi = proportion_confint(p * n_eff, n_eff, alpha=alpha, method="wilson")
     found = clustered_wilson(hits, sizes)
     assert (found.lo, found.hi) == pytest.approx((lo, hi), abs=1e-12)
-    assert (found.n, found.clusters, found.warnings) == (n, len(sizes), ())
+    assert (found.n, found.clusters) == (n, len(sizes))
     assert found.n_eff == pytest.approx(n_eff)
 
 
@@ -136,14 +145,14 @@ def test_clustered_wilson_by_hand() -> None:
 
 def test_design_effect_is_never_below_one() -> None:
     found = clustered_wilson([2] * 12, [4] * 12)
-    plain = wilson(24, 48)
-    assert (found.lo, found.hi, found.n_eff) == (plain.lo, plain.hi, 48)
+    assert (found.lo, found.hi) == wilson_limits(0.5, 48, critical(0.95, 12))
+    assert found.n_eff == 48
 
 
 def test_without_errors_clusters_count_as_wholly_alike() -> None:
     found = clustered_wilson([5] * 20, [5] * 20)
-    plain = wilson(20, 20)
-    assert (found.lo, found.hi, found.n_eff) == (plain.lo, 1.0, 20)
+    assert (found.lo, found.hi) == wilson_limits(1.0, 20, critical(0.95, 20))
+    assert found.n_eff == 20
     assert clustered_wilson([0, 0], [3, 1]).n_eff == pytest.approx(16 / 10)
 
 

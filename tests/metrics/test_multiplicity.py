@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from judgelab.metrics.multiplicity import bh, holm
+from judgelab.metrics.multiplicity import all_pairs, bh, holm
 
 BOTH = [(holm, "holm"), (bh, "fdr_bh")]
 
@@ -30,6 +30,12 @@ def test_what_is_not_at_hand_counts_as_one(adjust, name) -> None:
     assert [without[k] for k in (0, 5, 6, 7)] == [None] * 4
     assert without[1:5] == pytest.approx(expected)
     assert adjust([*ps, None]) == [*adjust(ps, m=5), None]
+
+
+def test_pairs_with_a_judge_that_the_items_chose_are_a_family_of_all_pairs() -> None:
+    assert [all_pairs(judges) for judges in (0, 1, 2, 5, 50)] == [0, 0, 1, 10, 1225]
+    with pytest.raises(ValueError, match="-1"):
+        all_pairs(-1)
 
 
 @pytest.mark.parametrize(("adjust", "name"), BOTH)

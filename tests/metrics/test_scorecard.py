@@ -82,7 +82,9 @@ def test_values_and_intervals_are_those_of_the_parts(policy: str, groups: list[s
     for name, expected in estimates(scored).items():
         metric = card.metrics[name]
         assert (metric.value, metric.reason) == (expected.value, expected.reason)
-        if name not in PROPORTIONS:
+        if name == "balanced_accuracy" and groups is None:
+            assert metric.interval.method == "mover_wilson"
+        elif name not in PROPORTIONS:
             assert metric.interval == bootstrap_interval(resamples, METRICS[name], 0.9)
         elif groups is None:
             hits, among = PROPORTIONS[name].counts(scored.table)
@@ -226,6 +228,19 @@ def test_balanced_accuracy_where_a_recall_is_at_its_end() -> None:
     assert found.interval.hi == pytest.approx(
         found.value + (recalls[1].hi - 80 / 88) / 2  # type: ignore[operator]
     )
+
+
+def test_balanced_accuracy_of_independent_items_is_of_the_two_recalls() -> None:
+    card = scorecard(EXPERT, JUDGE).metrics
+    recalls = [card[name] for name in ("recall_fail", "recall_pass")]
+    found = card["balanced_accuracy"]
+    for end, sign in (("lo", -1), ("hi", 1)):
+        gaps = [getattr(one.interval, end) - one.value for one in recalls]
+        assert getattr(found.interval, end) == pytest.approx(
+            found.value + sign * np.hypot(*gaps) / 2
+        )
+    clustered = scorecard(EXPERT, JUDGE, groups=GROUPS).metrics["balanced_accuracy"]
+    assert clustered.interval.method == "bca_clustered"
 
 
 def test_balanced_accuracy_at_its_end_with_clusters() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from metric_tables import items, random_tables
+from scipy import stats
 from sklearn import metrics as sk
 from statsmodels.stats.proportion import proportion_confint
 
@@ -82,44 +83,56 @@ def test_precision_of_a_balanced_test_at_five_percent_fails() -> None:
 @pytest.mark.parametrize("name", HITS)
 @pytest.mark.parametrize("clustered", [False, True])
 def test_variances_equal_statsmodels(name: str, clustered: bool) -> None:
-    """A weighted regression on an intercept, HC0 or clustered; Wilson at p (1 - p) / Var."""
+    """A weighted regression on an intercept, HC0 and clustered; Wilson at the least of their worth.
+
+    To the squared residuals of HC0 comes half a heavy item more.
+    """
     hit, among = HITS[name]
     outcome, weights = hit[among] * 1.0, WEIGHTS[among]
     groups = np.unique(np.array(GROUPS)[among], return_inverse=True)[1]
     model = sm.WLS(outcome, np.ones_like(outcome), weights=weights)
-    fit = (
-        model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True})
-        if clustered
-        else model.fit(cov_type="HC0")
-    )
-    p, variance = float(fit.params[0]), float(fit.bse[0]) ** 2
-    kish = weights.sum() ** 2 / (weights**2).sum()
-    n_eff = min(p * (1 - p) / variance, kish)
+    fit = model.fit(cov_type="HC0")
+    p, total, most = float(fit.params[0]), weights.sum(), WEIGHTS.max()
+    spread = (float(fit.bse[0]) * total) ** 2 + most**2 / 2
+    n_eff = min(total * (total * p * (1 - p) + most / 2) / spread, total**2 / (weights**2).sum())
+    quantile = stats.norm.ppf(0.975)
+    if clustered:
+        fit = model.fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": True})
+        n_eff = min(n_eff, p * (1 - p) / float(fit.bse[0]) ** 2)
+        quantile = stats.t.ppf(0.975, groups.max())
     card = scorecard(EXPERT, JUDGE, weights=WEIGHTS, groups=GROUPS if clustered else None)
     found = card.metrics[name]
     assert found.value == pytest.approx(p)
     assert found.interval.n_eff == pytest.approx(n_eff)
-    lo, hi = proportion_confint(p * n_eff, n_eff, method="wilson")
+    alpha = 2 * stats.norm.sf(quantile)
+    lo, hi = proportion_confint(p * n_eff, n_eff, alpha=alpha, method="wilson")
     assert (found.interval.lo, found.interval.hi) == pytest.approx((lo, hi))
     assert found.interval.method == "wilson_weighted" + "_clustered" * clustered
     assert found.interval.n == among.sum()
 
 
 @pytest.mark.parametrize("clustered", [False, True])
-def test_the_bootstrap_equals_resampling_weighted_items_by_index(clustered: bool) -> None:
+def test_the_bootstrap_equals_drawing_how_often_each_item_counts(clustered: bool) -> None:
     rng = np.random.default_rng(2)
     groups = np.unique(GROUPS, return_inverse=True)[1] if clustered else np.arange(len(EXPERT))
     cells = 2 * EXPERT + (JUDGE == 1)
     each = np.zeros((groups.max() + 1, 6))
     column = np.where(JUDGE == -1, np.where(EXPERT, 4, 5), np.array([3, 2, 1, 0])[cells])
     np.add.at(each, (groups, column), WEIGHTS)
-    picked = rng.integers(0, len(each), (10_000, len(each)))
-    kappas = METRICS["kappa"](each[picked].sum(axis=1))
+    tables = rng.exponential(size=(20_000, len(each))) @ each
+    tables[:, :4] += WEIGHTS.max() * rng.gamma(0.5, size=(20_000, 4))
+    kappas = METRICS["kappa"](tables)
+    tail = stats.norm.sf(1.96)
+    if clustered:
+        groups_there = len(each)
+        widened = stats.t.ppf(0.975, groups_there - 1) * (1 - 1 / groups_there) ** -0.5
+        tail = stats.norm.sf(widened)
     card = scorecard(EXPERT, JUDGE, weights=WEIGHTS, groups=GROUPS if clustered else None)
     found = card.metrics["kappa"].interval
-    assert found.percentile == pytest.approx(tuple(np.quantile(kappas, [0.025, 0.975])), abs=0.015)
+    expected = tuple(np.quantile(kappas, [tail, 1 - tail]))
+    assert (found.lo, found.hi) == pytest.approx(expected, abs=0.015)
     assert (found.n, found.clusters) == (139, len(each) if clustered else None)
-    assert found.method == "bca_weighted" + "_clustered" * clustered
+    assert found.method == "bayesian_weighted" + "_clustered" * clustered
 
 
 @pytest.mark.parametrize("groups", [None, GROUPS], ids=["items", "clusters"])
@@ -197,10 +210,69 @@ def test_light_mistakes_do_not_make_heavy_items_certain() -> None:
 
 def test_without_mistakes_clusters_count_as_wholly_alike() -> None:
     found = weighted_wilson(
-        [6.0, 2.0], [6.0, 2.0], [10, 10], n=40, kish=36.0, clustered=True, level=0.95
+        [6.0, 2.0], [6.0, 2.0], [10, 10], n=40, squares=(200.0, 0.0), heaviest=3.0, clustered=True
     )
     assert found.n_eff == pytest.approx(80**2 / (10 * 36 + 10 * 4))
     assert (found.hi, found.clusters) == (1.0, 20)
+
+
+@pytest.mark.parametrize(
+    ("table", "drawn", "name", "n_eff"),
+    [
+        # No false alarm is there, and it would weigh 4: 30 alarms of weight 1 are worth 30 / 4.
+        ([30, 10, 0, 60, 0, 0], "label", "precision_fail", 30 / 4),
+        ([30, 0, 10, 60, 0, 0], "verdict", "recall_fail", 30 / 4),
+        # The other class shows that right and wrong weigh alike: nothing heavier may be missing.
+        ([30, 0, 10, 60, 0, 0], "label", "recall_fail", 30),
+        ([30, 10, 0, 60, 0, 0], "verdict", "precision_fail", 30),
+        # Without a mistake anywhere it cannot be known by what the items were drawn.
+        ([30, 0, 0, 60, 0, 0], "label", "recall_fail", 30 / 4),
+        ([30, 0, 0, 60, 0, 0], "label", "recall_pass", 60),
+        ([30, 0, 0, 60, 0, 0], "label", "agreement", 270 / 4),
+    ],
+)
+def test_a_share_of_1_is_worth_as_many_of_the_heaviest_that_may_be_missing(
+    table: list[int], drawn: str, name: str, n_eff: float
+) -> None:
+    expert, judge = items(table)
+    weights = np.where(expert if drawn == "label" else judge == 1, 1.0, 4.0)
+    found = scorecard(expert, judge, weights=weights, draws=20).metrics[name]
+    assert found.value == 1
+    assert found.interval.n_eff == pytest.approx(n_eff)
+
+
+def test_one_light_mistake_does_not_make_a_share_surer_than_none() -> None:
+    """20 light items, 40 of weight 10: a light mistake does not show what the heavy ones hide."""
+    expert, weights = np.ones(60, bool), np.repeat([1.0, 10.0], [20, 40])
+    none, one = (
+        scorecard(expert, np.r_[np.zeros(wrong, int), np.ones(60 - wrong, int)], weights=weights)
+        for wrong in (0, 1)
+    )
+    low = [card.metrics["recall_fail"].interval.lo for card in (none, one)]
+    assert low[1] < low[0]  # type: ignore[operator]
+    assert low[1] == pytest.approx(low[0], abs=0.01)
+
+
+def test_balanced_accuracy_of_weighted_items_is_of_the_two_recalls() -> None:
+    card = scorecard(EXPERT, JUDGE, weights=WEIGHTS).metrics
+    found = card["balanced_accuracy"]
+    recalls = [card[name] for name in ("recall_fail", "recall_pass")]
+    below = np.hypot(*(one.value - one.interval.lo for one in recalls)) / 2  # type: ignore
+    assert found.interval.method == "mover_wilson_weighted"
+    assert found.interval.lo == pytest.approx(found.value - below)  # type: ignore[operator]
+    clustered = scorecard(EXPERT, JUDGE, weights=WEIGHTS, groups=GROUPS, draws=50).metrics
+    assert clustered["balanced_accuracy"].interval.method == "bayesian_weighted_clustered"
+
+
+def test_without_mistakes_heavy_items_may_still_hide_some() -> None:
+    """Resampling the items alone would say that kappa is 1 for certain."""
+    expert, judge = items([20, 0, 0, 40, 0, 0])
+    weights = np.where(np.arange(60) % 3 == 0, 5.0, 1.0)
+    found = scorecard(expert, judge, weights=weights).metrics["kappa"]
+    heavier = scorecard(expert, judge, weights=weights**2).metrics["kappa"].interval
+    assert (found.value, found.interval.hi) == (1.0, 1.0)
+    assert 0.5 < found.interval.lo < 0.95  # type: ignore[operator]
+    assert heavier.lo < found.interval.lo  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,19 @@ def test_the_leaderboard_as_csv_has_a_row_a_run(shown: tuple[Lab, Projection]) -
     assert [row["standing"] for row in rows] == ["variant", "variant", "baseline"]
 
 
+def test_excluded_items_stand_beside_the_coverage(own: Lab) -> None:
+    assert "excluded" not in pages.leaderboard(own.known, {}, room=5000)
+    folder = own.known.complete[0]
+    folder.write_json("scores.json", folder.scores | {"policy": "exclude", "n_excluded": 3})
+    head, _, *rows = pages.leaderboard(own.known, {}, room=5000).splitlines()
+    place = [cell.strip() for cell in head.split("|")].index("excluded")
+    assert head.split("|")[place - 1].strip() == "coverage"
+    assert [row.split("|")[place].strip() for row in rows].count("3") == 1
+    (first, *_) = csv.DictReader(pages.leaderboard_csv(own.known).splitlines())
+    assert first["n_excluded"] == "3"
+    assert "3 of them excluded, coverage" in pages.run_note(folder, False)
+
+
 def test_the_best_is_listed_first_where_the_ui_lists_the_latest_first(
     shown: tuple[Lab, Projection],
 ) -> None:
@@ -275,7 +288,7 @@ def test_an_incomplete_run_shows_how_far_it_came_and_then_its_scores(own: Lab) -
     first = own.project()
     run = own.client.get_run(first.runs[own.runs[1].id])
     assert run.info.status == "FAILED"
-    assert run.data.metrics == {"coverage": 0.25}
+    assert run.data.metrics == {}, "how far it came is no coverage"
     assert "budget.usd=5" in run.data.tags["incomplete"]
     assert " planned = " in run.data.tags["calls"]
     assert run.data.tags["calls"] in run.data.tags["mlflow.note.content"]

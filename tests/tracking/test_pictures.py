@@ -15,6 +15,7 @@ from sweep_folders import metric
 from judgelab.tracking import costs, pictures, plots
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
+from labs import at_once
 
 KAPPAS = [0.61, 0.55, 0.5, 0.2, None, 0.0]
 USD = [0.5, 0.01, 0.02, 0.3, 0.1, 0.0]
@@ -64,6 +65,19 @@ def test_a_picture_is_drawn_again_only_where_the_scores_are_newer(tmp_path: Path
     os.utime(folder.path / "scores.json", (later, later))
     pictures.confusion(folder)
     assert picture.read_bytes() != b"kept"
+
+
+def test_two_processes_may_draw_the_same_picture(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from judgelab.tracking import pictures\n"
+        "from judgelab.tracking.folder import RunFolder\n"
+        "folder, mine = RunFolder(Path(sys.argv[1])), sys.argv[2].encode() * 200_000\n"
+        "for _ in range(200): pictures._write(folder, 'confusion.png', mine)"
+    )
+    at_once(code, tmp_path)
+    (picture,) = tmp_path.iterdir()
+    assert len(picture.read_bytes()) == 200_000
+    assert len(set(picture.read_bytes())) == 1
 
 
 def test_an_incomplete_run_has_no_picture(tmp_path: Path) -> None:

@@ -189,6 +189,31 @@ def test_no_number_stands_there_without_its_source(tmp_path: Path) -> None:
     assert re.findall(r".{0,30}\d.{0,30}", said) == []
 
 
+def test_excluded_items_have_a_column_of_their_own(tmp_path: Path) -> None:
+    sweep = lab(tmp_path, selection={})
+    assert "excluded" not in page(sweep).of("judges")
+    for run in tmp_path.glob("*/scores.json"):
+        folder = RunFolder(run.parent)
+        folder.write_json("scores.json", folder.scores | {"policy": "exclude", "n_excluded": 3})
+    there = page(sweep)
+    assert "items excluded coverage agreement" in there.of("judges")
+    cells = [e for e in there.all if e.attributes.get("data-label") == "excluded"]
+    assert [cell.text for cell in cells] == ["3", "3", "3"]
+
+
+def test_where_a_number_has_no_interval_it_says_why(tmp_path: Path) -> None:
+    there = page(lab(tmp_path, selection={}))
+    assert "every resample gives the same value" in there.of("judges")
+
+
+def test_hardly_any_optimism_is_said_so(tmp_path: Path) -> None:
+    hardly = {"value": 0.004, "variants": 3}
+    there = page(lab(tmp_path, selection={"optimism": hardly})).of("judges")
+    assert "As that of the best of 3 its kappa is hardly optimistic." in there
+    assert "looks about" not in there
+    assert "looks about .04 better" in page(lab(tmp_path / "b", selection={})).of("judges")
+
+
 def test_accounts_are_the_sum_that_the_record_holds(tmp_path: Path) -> None:
     sweep = lab(tmp_path, selection={})
     there = page(sweep)
@@ -247,7 +272,7 @@ def test_the_answer_is_the_selections_and_a_chosen_judge_is_marked(tmp_path: Pat
     assert ".78 [.58, .93]" in there.of("judges")
     assert "incomplete, not ranked: budget: budget.usd=5 would be passed" in there.of("judges")
     assert ".04 better in kappa on the items it was chosen on" in there.of("judges")
-    assert "judge never fails" in there.of("judges")
+    assert "the judge fails nothing" in there.of("judges")
 
 
 def test_without_a_choice_the_page_says_so(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from judgelab.commands import show
 from judgelab.compare import Comparison
 from judgelab.data.labels_file import read_labels
 from judgelab.errors import UserError
-from judgelab.scoring import in_words_of
-from judgelab.sources import judges, level_of, policy_of
+from judgelab.ground import ground_of_runs
+from judgelab.scoring import in_words_of, p_in_words
+from judgelab.sources import Source, judges, level_of, policy_of
 
 
 def compare(
@@ -39,19 +40,21 @@ def compare(
     if labels:
         known = read_labels(labels, group)
         sources = judges(words)
-        level, notes = level_of(sources), []
+        level, notes = level_of(sources), _looks(sources, labels)
     else:
         sources = judges(words)
-        ground = comparing.ground_of_runs(sources, group)
+        ground = ground_of_runs(sources, group)
         known, level, notes = ground.labels, ground.level, ground.notes
     found = comparing.compare(
         sources, known, baseline=baseline, policy=policy or policy_of(sources), level=level
     )
-    show.notes([*notes, *found.aligned.notes])
+    show.notes([*notes, *found.aligned.notes, *_picked(found)])
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False))
         return
     show.table(_table(found, group))
+    if found.policy == "exclude" or (found.aligned.verdicts < 0).any():
+        show.table(_answered(found))
     for line in (*_drift(found), *_differences(found), _verdict(found)):
         show.line(line)
 
@@ -67,7 +70,8 @@ def _table(found: Comparison, group: str | None) -> Table:
     )
     for heading in ("a", "b"):
         table.add_column(heading, overflow="fold", min_width=10)
-    for heading in ("n", "only a", "only b"):
+    excluded = found.policy == "exclude"
+    for heading in ("n", *(["excl."] if excluded else []), "only a", "only b"):
         table.add_column(heading, justify="right")
     table.add_column("difference", no_wrap=True)
     for heading in ("p", "Holm", "BH"):
@@ -77,27 +81,75 @@ def _table(found: Comparison, group: str | None) -> Table:
         table.add_row(
             escape(pair["a"]),
             escape(pair["b"]),
-            str(pair["n"]),
-            str(pair["a_only"]),
-            str(pair["b_only"]),
+            *(str(pair[key]) for key in ("n", *(["n_excluded"] if excluded else []))),
+            *(str(pair[key]) for key in ("a_only", "b_only")),
             in_words_of(pair["difference"]),
-            *(_p(pair[key]) for key in ("p", "holm", "bh")),
+            *(p_in_words(pair[key]) for key in ("p", "holm", "bh")),
             in_words_of(pair["kappa_difference"]),
         )
     return table
 
 
+def _answered(found: Comparison) -> Table:
+    """How much each judge answered of the same items."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("judge", overflow="fold", min_width=10)
+    heads = {"n": "n", "abstained": "abstained", "missing": "of these missing"}
+    if found.policy == "exclude":
+        heads["n_excluded"] = "excluded"
+    for heading in (*heads.values(), "cover"):
+        table.add_column(heading, justify="right")
+    for one in found.aligned.about(found.policy):
+        counts = (str(one[key]) for key in heads)
+        table.add_row(escape(one["judge"]), *counts, f"{one['coverage']:.1%}")
+    return table
+
+
+def _looks(sources: Sequence[Source], labels: Path) -> list[str]:
+    """Looks at test under labels that a file gives."""
+    return [
+        f"{one.name} is a look at test; what it shows under {labels} is counted nowhere"
+        for one in sources
+        if one.run and one.run.record["part"] == "test"
+    ]
+
+
+def _picked(found: Comparison) -> list[str]:
+    """What the p-values do not know of how these runs came to be compared."""
+    names, tried = found.picked.names, found.picked.tried
+    if not names and not found.picked.others:
+        return []
+    variants = f"{tried} variants were" if tried > 1 else "1 variant was"
+    count = "the p-values count only the pairs named here"
+    if not names:
+        return [f"{variants} tried on these items; {count}"]
+    were = "were" if len(names) > 1 else "was"
+    return [
+        f"{', '.join(names)} {were} chosen on these very items, where {variants} tried: "
+        f"{count}, and flatter what was chosen. The number to report comes from judgelab holdout"
+    ]
+
+
 def _differences(found: Comparison) -> list[str]:
-    """What each pair allows to be said; Holm's p decides."""
+    """What each pair allows to be said; Holm's p decides, where there are items enough."""
     lines = []
     for pair in found.pairs:
         gap = pair["difference"]["value"]
         if pair["holm"] < 1 - found.level and gap:
             better, worse = (pair["a"], pair["b"]) if gap > 0 else (pair["b"], pair["a"])
-            lines.append(f"{better} agrees with the expert more often than {worse}")
+            said = f"{better} agrees with the expert more often than {worse}"
+            few = pair["reliability"]
+            lines.append(f"not said that {said}: {_too_few(few)}" if few else said)
         else:
             lines.append(f"no difference shown between {pair['a']} and {pair['b']}: {_least(pair)}")
     return lines
+
+
+def _too_few(reliability: str) -> str:
+    """Why these items carry no claim."""
+    from judgelab.metrics.scorecard import FEW_ITEMS, FEW_OF_A_CLASS
+
+    return f"{reliability}; a claim takes {FEW_ITEMS} items and {FEW_OF_A_CLASS} of each class"
 
 
 def _least(pair: Mapping[str, Any]) -> str:
@@ -112,14 +164,16 @@ def _least(pair: Mapping[str, Any]) -> str:
 
 def _verdict(found: Comparison) -> str:
     """The set that cannot be told apart from the best; its test is at its own level."""
-    n, names = len(found.aligned.items), found.best_set
+    n, names = found.best_n, found.best_set
     rest = [name for name in found.aligned.names if name not in names]
     apart = f"{', '.join(names)} cannot be told apart on {n} items"
     if not rest:
         return apart
+    if found.few:
+        return f"no best set from {n} items: {_too_few(found.few)}"
     if len(names) == 1:
         apart = f"{names[0]} is alone in the best set on {n} items"
-    return f"{apart}; left out of the best set at {found.alpha:.0%}: {', '.join(rest)}"
+    return f"{apart}; left out of the best set at {100 * found.alpha:.2g}%: {', '.join(rest)}"
 
 
 def _drift(found: Comparison) -> list[str]:
@@ -135,10 +189,6 @@ def _drift(found: Comparison) -> list[str]:
     moved = (
         f"verdicts on the {flips['n']} items of both: {flips['flipped']} moved, share "
         f"{in_words_of(flips['share'])}; fail to pass {flips['fail_to_pass']}, pass to fail "
-        f"{flips['pass_to_fail']}, p {_p(flips['p'])}"
+        f"{flips['pass_to_fail']}, p {p_in_words(flips['p'])}"
     )
     return [said, moved]
-
-
-def _p(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)

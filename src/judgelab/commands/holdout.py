@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from judgelab import plans, resources, runner, sweep
 from judgelab.commands import show
+from judgelab.commands.estimate import say_estimate
 from judgelab.commands.run import (
     accounts,
     build_tracking,
@@ -15,12 +16,11 @@ from judgelab.commands.run import (
     odd_answers,
     open_pool,
     report,
-    say_estimate,
     track,
     write_report,
 )
 from judgelab.commands.stopping import run_stoppable
-from judgelab.data.looks import Look, look
+from judgelab.data.looks import Look, look, saw
 from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.rerun import under
 from judgelab.runner import Bench, Run
@@ -67,7 +67,10 @@ def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None
     accounts([run.folder], pool)
     if pool.interrupted:
         raise Stopped(pool.interrupted)
-    report(bench, [run.folder], as_json=as_json)
+    if run.folder.complete:
+        metrics = run.folder.scores["metrics"]
+        saw(path, taken, {name: one["value"] for name, one in metrics.items()}, run.folder.id)
+    report(bench, [run.folder], metric=config["search"]["metric"], as_json=as_json)
     show.err.print(f"[bold]{escape(str(taken))}[/]; intervals at {taken.level:.1%}", soft_wrap=True)
     sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None
     page = write_report(bench, sweep_folder, [], config)

@@ -7,6 +7,7 @@ from judgelab.calls.pool import Pool
 from judgelab.commands import show
 from judgelab.commands.run import open_pool
 from judgelab.errors import ClaimError
+from judgelab.sources import another_look
 from judgelab.tracking.folder import find_run
 
 SHOWN = 20
@@ -28,7 +29,13 @@ def rerun(name: str, *, live: bool, data: str | None) -> None:
         show.line(f"{metric}: {was} -> {now}")
     if result.reworded:
         show.line(f"same verdict in other words: {', '.join(result.reworded[:SHOWN])}")
+    if not result.closed:
+        raise ClaimError(
+            f"{len(result.flips)} of {result.compared} verdicts flipped and {len(result.scores)} "
+            f"scores differ from {folder.id} ({how})."
+        )
     raise ClaimError(
-        f"{len(result.flips)} of {result.compared} verdicts flipped and {len(result.scores)} "
-        f"scores differ from {folder.id} ({how})."
+        f"{len(result.flips)} of {result.compared} verdicts flipped ({how}). {folder.id} is a look "
+        f"at test, and {result.closed}: its scores would be another look, which is not taken by a "
+        f"rerun. {another_look(folder)}"
     )

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from judgelab import config as configs
-from judgelab import plans, resources, runner, sweep
+from judgelab import outcome, plans, resources, runner, sweep
 from judgelab.calls.accounts import in_words, total
 from judgelab.calls.budget import Budget
-from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
+from judgelab.commands.estimate import calls_in_words, estimate, say_estimate
+from judgelab.commands.remarks import remarks
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
-from judgelab.judges.base import Judge
+from judgelab.metrics.names import named
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Run
-from judgelab.scoring import in_words_of, majority
+from judgelab.scoring import majority
 from judgelab.tracking.folder import RunFolder
 from judgelab.variants import Variant
 
 if TYPE_CHECKING:
     from judgelab.tracking.mlflow import MLflowTracking
 
-ESTIMATED_FROM = 16  # prompts of a variant
 PLAIN: Any = {"soft_wrap": True, "markup": False}
 
 
@@ -42,25 +42,25 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     pool = open_pool(plan.variants[0].config)
     show.notes(lost(pool))
     bench = runner.bench(plan.variants[0].config, pool)
-    say_estimate(bench, plan.variants)
+    say_estimate(bench, plan.variants, plan.more)
     bench, runs, failed = run_stoppable(_judge_all(plan, bench), pool)
     show.notes(odd_answers([run.folder for run in runs], pool))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
-    metric = plan.variants[0].config["search"]["metric"]
-    folders = sweep.rank([run.folder for run in runs if run.folder.exists], metric)
+    folders = [run.folder for run in runs if run.folder.exists]
     if pool.interrupted:
         accounts(folders, pool)
         raise Stopped(pool.interrupted)
     sweep_folder, choice = None, None
     if plan.is_sweep:
         command = "judgelab run -m " + shlex.join(overrides)
-        sweep_folder, choice = sweep.write_sweep(bench, plan, runs, failed, command)
-    report(bench, folders, choice, as_json=as_json)
+        sweep_folder, choice, folders = outcome.write_sweep(bench, plan, runs, failed, command)
+    metric = plan.variants[0].config["search"]["metric"]
+    report(bench, folders, choice, metric=metric, as_json=as_json)
     show.notes(f"not run: {name}: {why}" for name, why in failed.items())
     page = write_report(bench, sweep_folder, folders, plan.variants[0].config)
     links = track(tracking, bench, folders, sweep_folder)
     accounts(folders, pool)
-    incomplete = [folder for folder in folders if not folder.complete]
+    incomplete = [folder for folder in folders if not (folder.complete or folder.stopped)]
     if incomplete or failed:
         raise IncompleteError(_what_is_missing(incomplete, failed, overrides, multirun))
     show.next_steps([*_next(bench, folders, choice), *page, *links])
@@ -75,10 +75,14 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     bench = runner.bench(plan.variants[0].config, pool)
     whole: list[float] = [0, 0, 0, 0, 0.0]
     for variant in plan.variants:
-        row, _ = _estimate(bench, variant, pool)
+        row, _ = estimate(bench, variant, pool)
         whole = [a + b for a, b in zip(whole, row, strict=True)]
-        show.line(f"{variant.name}: {_calls_in_words(row)}")
-    show.line(f"in all, {len(plan.variants)} variants: {_calls_in_words(whole)}")
+        show.line(f"{variant.name}: {calls_in_words(row)}")
+        if plan.more and variant is plan.variants[0]:
+            row = [plan.more * value for value in row]
+            whole = [a + b for a, b in zip(whole, row, strict=True)]
+            show.line(f"{plan.more} more, as the first: {calls_in_words(row)}")
+    show.line(f"in all, {len(plan.variants) + plan.more} variants: {calls_in_words(whole)}")
     show.notes([*lost(pool), *bench.split.notes, *plan.equal])
 
 
@@ -128,32 +132,23 @@ def odd_answers(folders: Sequence[RunFolder], pool: Pool) -> list[str]:
     return found
 
 
-def say_estimate(bench: Bench, variants: Sequence[Variant]) -> None:
-    """What may be spent, before it is; from a few prompts of each variant."""
-    calls, usd = 0.0, 0.0
-    for variant in variants:
-        row, n = _estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
-        calls, usd = calls + n * row[1], usd + n * row[4]
-    if usd:
-        cap = bench.pool.usd
-        budget = "no cap (budget.usd=null)" if cap is None else f"budget.usd={cap:g}"
-        show.err.print(f"at most {calls:,.0f} calls, about ${usd:.2f}; {budget}", soft_wrap=True)
-
-
 def report(
     bench: Bench,
     folders: Sequence[RunFolder],
     choice: Mapping[str, Any] | None = None,
     *,
+    metric: str,
     as_json: bool,
 ) -> None:
-    """The leaderboard, and what may be claimed from it."""
+    """The leaderboard, and what may be claimed from it. `metric` is the one that chooses."""
     complete = [folder for folder in folders if folder.complete]
     if as_json:
-        cards = [f.scores | {"run": f.id} | _standing(f.id, choice) for f in complete]
-        click.echo(json.dumps(cards, indent=1, ensure_ascii=False))
+        cards = [f.scores | _about(f) | _standing(f.id, choice) for f in complete]
+        cards += [_about(f) | {"stopped": f.stopped} for f in folders if f.stopped]
+        click.echo(json.dumps(cards, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        show.leaderboard(folders, f"{bench.dataset.name}, {bench.part}", choice)
+        title = f"{bench.dataset.name}, {bench.part}"
+        show.leaderboard(folders, title, metric, choice)
     if bench.split.exploratory:
         show.err.print(
             f"[bold]exploratory, no held-out claim[/]: {len(bench.labels)} labels, each judged "
@@ -162,45 +157,31 @@ def report(
         )
     judged = [folder for folder in complete if not folder.record["baseline"]]
     if judged:
-        best = _first(judged, choice)
-        show.notes([*_ceiling(bench, best), *_repeats(best.scores)])
-        show.labels_needed(best.scores)
+        if not bench.sweep:  # a sweep has said so with its choice
+            show.notes(bench.mixed_rounds)
+        show.notes(remarks([_against_ceiling(bench, _first(judged, choice))], bench.ceiling))
 
 
-def _ceiling(bench: Bench, best: RunFolder) -> Iterator[str]:
-    """What the expert ceiling is, and whether the best judge is above it."""
+def _against_ceiling(bench: Bench, folder: RunFolder) -> dict[str, Any]:
+    """The scorecard of a run, with how it stands to the ceiling of its items."""
     from judgelab.expert.ceiling import beyond
 
-    ceiling = bench.ceiling
-    if not bench.sweep:  # a sweep has said so with its choice
-        yield from bench.mixed_rounds
-    if ceiling.card:
-        yield f"the expert ceiling is {ceiling.who}, on {ceiling.n} of these items"
-    if line := ceiling.in_words():
-        yield line
-    yield from ceiling.notes
-    above = beyond(ceiling, majority(best.verdicts), level=bench.level)
-    if above.code and above.difference:
-        more = in_words_of(above.difference.to_json())
-        yield (
-            f"{best.record['name']}: kappa above the ceiling's by {more}: beyond what these labels "
-            "can verify"
-        )
-
-
-def _repeats(card: Mapping[str, Any]) -> Iterator[str]:
-    """How far the judge agrees with itself, where it was asked more than once."""
-    if repeats := card.get("repeats"):
-        yield (
-            f"{repeats['k']} verdicts an item, the majority counts: flip rate "
-            f"{in_words_of(repeats['flip_rate'])}, alpha {in_words_of(repeats['alpha'])}"
-        )
+    above = beyond(bench.ceiling, majority(folder.verdicts), level=bench.level)
+    return folder.scores | {"beyond_ceiling": above.to_json()}
 
 
 def _first(folders: Sequence[RunFolder], choice: Mapping[str, Any] | None) -> RunFolder:
     """The chosen run, or else the first."""
     wanted = choice["reference"] if choice else None
     return next((folder for folder in folders if folder.id == wanted), folders[0])
+
+
+def _about(folder: RunFolder) -> dict[str, Any]:
+    """Which run a row of the JSON is of, and the fate of its calls."""
+    calls = folder.record["calls"]
+    kept = ("planned", "answered", "stopped", "sent", "from_store", "cost_usd")
+    asked = {name: calls[name] for name in kept}
+    return {"judge": folder.record["name"], "run": folder.id, "calls": asked}
 
 
 def _standing(run: str, choice: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -260,48 +241,12 @@ def track(
 
 async def _judge_all(plan: plans.Plan, bench: Bench) -> tuple[Bench, list[Run], dict[str, str]]:
     items = sum(len(fold.items) for fold in bench.folds)
-    repeats = (variant.judge.get("repeats", 1) for variant in plan.variants)
+    variants = [*plan.variants, *plan.variants[:1] * plan.more]
+    repeats = (variant.judge.get("repeats", 1) for variant in variants)
     # What is no number is refused when its judge is built.
     verdicts = items * sum(number for number in repeats if isinstance(number, int))
     with show.progress(verdicts, bench.pool) as progress:
         return await sweep.run_all(plan, bench, progress)
-
-
-def _estimate(
-    bench: Bench, variant: Variant, pool: Pool, most: int | None = None
-) -> tuple[list[float], float]:
-    """Verdicts, calls, tokens in, tokens out, USD; of the first `most` items of the first fold
-    alone, then the second value says how often these go into all."""
-    row: list[float] = [0, 0, 0, 0, 0.0]
-    folds, looked_at = bench.folds, 0
-    if most and not paid(variant.judge):
-        return row, 1.0
-    for fold in folds[:1] if most else folds:
-        judge = configs.build(variant.judge, Judge, "judge")
-        judge.prepare(fold.train, Calls(pool))
-        for interaction in fold.items[:most]:
-            looked_at += 1
-            for repeat in range(judge.repeats):
-                asked = judge.ask_estimate(interaction, repeat)
-                row = [a + b for a, b in zip(row, (1, *asked), strict=True)]
-    return row, sum(len(fold.items) for fold in folds) / max(1, looked_at)
-
-
-def paid(node: Any) -> bool:
-    """Whether anywhere in a judge's config a model has a price."""
-    if not isinstance(node, Mapping):
-        return isinstance(node, list) and any(map(paid, node))
-    return bool(node.get("price")) or any(map(paid, node.values()))
-
-
-def _calls_in_words(row: Sequence[float]) -> str:
-    verdicts, calls, tokens_in, tokens_out, usd = row
-    if not calls:
-        return f"{verdicts:,.0f} verdicts, no calls to send"
-    return (
-        f"{verdicts:,.0f} verdicts, {calls:,.0f} calls to send, about {tokens_in:,.0f} tokens in "
-        f"and {tokens_out:,.0f} out, about ${usd:.4f}"
-    )
 
 
 def _axes_without_llm(plan: plans.Plan) -> list[str]:
@@ -339,10 +284,9 @@ def _next(
 
 def _no_winner(bench: Bench, plan: plans.Plan, choice: Mapping[str, Any]) -> None:
     """Raises ClaimError, but for the default floor where nothing but baselines could meet it."""
-    said = (
-        f"no winner: no variant reaches the floors ({_floors(choice)}) on {bench.part}. "
-        "Everything is kept."
-    )
+    floors = Rules.of(choice).in_words
+    why = f"reaches the floors ({floors})" if floors else f"has a {named(choice['metric'])}"
+    said = f"no winner: no variant {why} on {bench.part}. Everything is kept."
     if choice["floors"] == Rules().floors and all(map(_is_offline, plan.variants)):
         show.notes([f"{said} Without an LLM there was none to find: add model=..."])
         return
@@ -357,10 +301,6 @@ def _is_offline(variant: Variant) -> bool:
     offline = ("models.neighbours.", "judges.classifier.", "judges.constant.")
     target = (variant.judge.get("model") or variant.judge)["_target_"]
     return variant.baseline or any(name in target for name in offline)
-
-
-def _floors(choice: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} >= {least:g}" for name, least in choice["floors"].items())
 
 
 def _what_is_missing(

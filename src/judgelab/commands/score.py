@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from judgelab.commands import show
+from judgelab.commands.remarks import missing, remarks
 from judgelab.data.annotations import read_annotations
 from judgelab.data.labels_file import Labels, read_labels
 from judgelab.data.readers import reader_for
 from judgelab.data.readers.values import key_text
 from judgelab.data.spellings import Spellings
-from judgelab.scoring import in_words, in_words_of, majority
+from judgelab.scoring import majority
 from judgelab.scoring import score as scorecard
 from judgelab.sources import Source, fit, judges, level_of, policy_of
 from judgelab.types import LABELS, Label, Verdict
@@ -65,7 +66,12 @@ def score(
     weighted = f", weighted by {weights}" if weights else ""
     title = f"positive class fail, abstentions: {policy}, intervals at {level:.1%}"
     show.table(_table(cards, others, title + clustered + weighted))
-    show.notes([*_about(cards), *_about_ceiling(ceiling, cards), *_needed(cards)])
+    show.below(missing([*cards, *others], [name for name, _ in show.SHOWN], [show.AC1[0]]))
+    show.notes(remarks(cards, ceiling))
+    if ceiling is None:
+        show.notes(
+            ["ceiling unknown: --annotations FILE holds other labels of these items, if any"]
+        )
 
 
 def _items(source: Source, labels: Labels) -> set[str]:
@@ -122,27 +128,19 @@ def _table(
         table.add_column(heading, justify="right")
     for _, heading in show.SHOWN:
         table.add_column(heading, no_wrap=True)
-    for heading in ("AC1", "fails"):
+    for heading in (show.AC1[1], "fails"):
         table.add_column(heading, justify="right")
     for card in (*cards, *others):
         table.add_row(
             escape(card["judge"]),
             str(card["n"]),
             *([str(card.get("n_excluded", ""))] if excluded else []),
-            _share(card["coverage"]),
-            *(in_words(card, metric) for metric, _ in show.SHOWN),
-            in_words(card, "gwet_ac1").partition(" ")[0],
-            _share(card["prevalence_fail"]),
+            show.share(card["coverage"]),
+            *show.cells(card, show.SHOWN),
+            show.share(card["prevalence_fail"]),
             style="dim" if card in others else None,
         )
     return table
-
-
-def _share(share: float | None) -> str:
-    """In per cent; 100 % is all of them."""
-    if share is None:
-        return "–"
-    return f"{share:.1%}" if 0.995 <= share < 1 or 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _ceiling(path: Path, labels: Labels, items: set[str], level: float) -> Ceiling:
@@ -165,53 +163,3 @@ def _against(ceiling: Ceiling, source: Source, items: set[str], level: float) ->
         "ceiling": ceiling.to_json(),
         "beyond_ceiling": beyond(ceiling, decided, level=level).to_json(),
     }
-
-
-def _about(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How far the numbers of each judge can be trusted."""
-    for card in cards:
-        warnings = [w for m in card["metrics"].values() for w in m.get("warnings", ())]
-        few = [word for word in dict.fromkeys(warnings) if word.startswith("few_clusters")]
-        said = [f"reliability {card['reliability']}"] if card["reliability"] else []
-        said += [card["caution"]] if card["caution"] else []
-        said += [word.replace("_", " ") for word in few]
-        if repeats := card.get("repeats"):
-            flips = in_words_of(repeats["flip_rate"])
-            alpha = in_words_of(repeats["alpha"])
-            said.append(
-                f"{repeats['k']} verdicts an item, the majority counts; flip rate {flips}, "
-                f"alpha {alpha}"
-            )
-        yield from (f"{card['judge']}: {one}" for one in said)
-
-
-def _about_ceiling(ceiling: Ceiling | None, cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if ceiling is None:
-        yield "ceiling unknown: --annotations FILE holds other labels of these items, if any"
-        return
-    if line := ceiling.in_words():
-        yield line
-    if ceiling.who:
-        yield f"the expert ceiling is {ceiling.who}, on {ceiling.n} items"
-    yield from ceiling.notes
-    for card in cards:
-        if card["beyond_ceiling"]["code"]:
-            more = in_words_of(card["beyond_ceiling"]["kappa_difference"])
-            yield (
-                f"{card['judge']}: kappa above the ceiling's by {more}: beyond what these labels "
-                "can verify"
-            )
-
-
-def _needed(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How many labels would make the numbers of the best judge surer."""
-    from judgelab.metrics import sample_size
-
-    best = max(cards, key=_kappa)
-    about = f"{best['judge']}: " if len(cards) > 1 else ""
-    yield from (f"{about}{line}" for line in sample_size.in_words(sample_size.needs(best)))
-
-
-def _kappa(card: Mapping[str, Any]) -> float:
-    value = card["metrics"]["kappa"]["value"]
-    return -2.0 if value is None else float(value)

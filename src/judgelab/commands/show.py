@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from judgelab.commands.remarks import missing
+from judgelab.metrics.names import named
 from judgelab.scoring import in_words
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+WIDEST = 112  # columns of a table
 REDRAW = 0.1  # seconds between two pictures of the progress
 SHOWN = (
     ("agreement", "agreement"),
@@ -28,6 +31,7 @@ SHOWN = (
     ("precision_fail", "precision fail"),
     ("kappa", "kappa"),
 )
+AC1 = ("gwet_ac1", "AC1")  # beside kappa, without its limits
 
 
 def line(text: str) -> None:
@@ -49,41 +53,70 @@ def next_steps(lines: Iterable[str]) -> None:
 
 
 def leaderboard(
-    folders: Sequence[RunFolder], title: str, choice: Mapping[str, Any] | None = None
+    folders: Sequence[RunFolder],
+    title: str,
+    metric: str,
+    choice: Mapping[str, Any] | None = None,
 ) -> None:
-    """One row a run, the positive class is fail; with a sweep's choice a mark before each."""
-    said = f"{title}: {', '.join(_about(folders))}"
-    table = Table(title=escape(said), title_justify="left", box=None, pad_edge=False)
+    """One row a run, the positive class is fail; with a sweep's choice a mark behind each.
+
+    `metric` is the one that chooses: it has a column of its own where it is none of the others.
+    """
+    cards = [folder.scores for folder in folders if folder.complete]
+    ceiling = _ceiling(folders)
+    own = [] if metric in dict((*SHOWN, AC1)) else [(metric, named(metric).replace(" of ", " "))]
+    shown = [*SHOWN, *own]
+    excluded = any("n_excluded" in card for card in cards)
+    paid = any(folder.record["calls"]["cost_usd"] for folder in folders)
+    # Limits stand below their numbers where there is no room beside them.
+    stacked = bool(own) or (excluded and paid)
+    table = Table(
+        title=escape(f"{title}: {', '.join(_about(cards))}"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0) if stacked else (0, 1),
+    )
     table.add_column("variant", overflow="fold", max_width=34)
-    table.add_column("n", justify="right")
-    for _, heading in SHOWN:
-        table.add_column(heading, no_wrap=True)
-    table.add_column("cover", justify="right")
-    if paid := any(folder.record["calls"]["cost_usd"] for folder in folders):
+    for heading in ("n", *(["excl."] if excluded else []), "cover"):
+        table.add_column(heading, justify="right")
+    for _, heading in (*shown, AC1):
+        table.add_column(heading.replace(" ", "\n") if stacked else heading, no_wrap=True)
+    if paid:
         table.add_column("USD", justify="right")
     if choice:
         table.add_column("", width=1)
     for folder in folders:
-        row = _row(folder)
-        style = "dim" if folder.record["baseline"] else None
+        row = _row(folder, shown, excluded, stacked)
+        usd = folder.record["calls"]["cost_usd"]
+        cost = [f"{usd:.4f}" if usd else "0"] if paid else []
         mark = [_mark(folder.id, choice)] if choice else []
-        table.add_row(*(row if paid else row[:-1]), *mark, style=style)
-    if row := _ceiling(folders):
-        table.add_row(*row, style="dim")
+        row += [""] * (len(table.columns) - len(row) - len(cost) - len(mark))
+        table.add_row(*row, *cost, *mark, style="dim" if folder.record["baseline"] else None)
+    if ceiling:
+        n = [str(ceiling["n"]), *([""] if excluded else []), "100%"]
+        table.add_row(ceiling["judge"], *n, *cells(ceiling, shown, stacked), style="dim")
     _wide().print(table)
-    for text in (LEGEND, *choice["text"]) if choice else ():
+    rows = [*cards, *([ceiling] if ceiling else [])]
+    said = missing(rows, [name for name, _ in shown], [AC1[0]])
+    below([*([LEGEND] if choice else []), *said, *(choice["text"] if choice else ())])
+
+
+def below(lines: Iterable[str]) -> None:
+    """What is said of a table, on stderr."""
+    for text in lines:
         err.print(text, soft_wrap=True, markup=False)
 
 
 LEGEND = "* chosen   = not told apart from the best   - below a floor"
 
 
-def _about(folders: Sequence[RunFolder]) -> list[str]:
+def _about(cards: Sequence[Mapping[str, Any]]) -> list[str]:
     """What all rows of a table share: the class, its share, the level, what abstaining counts."""
     said = ["positive class fail"]
-    card = next((folder.scores for folder in folders if folder.complete), None)
-    if card is None:
+    if not cards:
         return said
+    card = cards[0]
     if card["prevalence_fail"] is not None:
         said[0] += f" ({card['prevalence_fail']:.0%} of the items)"
     said.append(f"intervals at {100 * card['metrics']['agreement']['level']:.3g} %")
@@ -92,13 +125,10 @@ def _about(folders: Sequence[RunFolder]) -> list[str]:
     return said
 
 
-def _ceiling(folders: Sequence[RunFolder]) -> list[str]:
-    """The row of another human look at the same items, where there is one."""
+def _ceiling(folders: Sequence[RunFolder]) -> dict[str, Any]:
+    """Another human look at the same items, as a scorecard; empty where there is none."""
     found = next((f.record.get("ceiling") for f in folders if f.complete), None)
-    if not found or not found["metrics"]:
-        return []
-    cells = (in_words(found, metric) for metric, _ in SHOWN)
-    return ["expert ceiling", str(found["n"]), *cells, "100%"]
+    return {"judge": "expert ceiling", **found} if found and found["metrics"] else {}
 
 
 def _mark(run: str, choice: Mapping[str, Any]) -> str:
@@ -109,58 +139,54 @@ def _mark(run: str, choice: Mapping[str, Any]) -> str:
     return "=" if run in choice["best_set"] else ""
 
 
-def labels_needed(card: Mapping[str, Any]) -> None:
-    """How sure this many labels make a judge's numbers, and how many more would do."""
-    from judgelab.metrics import sample_size
-
-    reliability = [f"reliability {card['reliability']}"] if card["reliability"] else []
-    notes([*reliability, *sample_size.in_words(sample_size.needs(card))])
-
-
 def table(made: Table) -> None:
     """A table on stdout, with all of its columns."""
     _wide().print(made)
 
 
 def _wide() -> Console:
-    """Tables keep their columns where the output is a file or a narrow terminal."""
-    return Console(highlight=False, width=max(out.width, 104))
+    """A table is the same in a file and in any terminal."""
+    return Console(highlight=False, width=WIDEST)
 
 
-def _row(folder: RunFolder) -> list[str]:
+def _row(
+    folder: RunFolder, shown: Sequence[tuple[str, str]], excluded: bool, stacked: bool
+) -> list[str]:
     record, calls = folder.record, folder.record["calls"]
     name = escape(("baseline: " if record["baseline"] else "") + record["name"])
     if not folder.complete:
         judged = calls["answered"] + sum(calls["abstained"].values())
-        return [name, f"{judged} of {calls['planned']}", "incomplete:", "not ranked", *[""] * 4]
+        gap = [""] * (2 if excluded else 1)
+        if stopped := folder.stopped:
+            return [name, f"{stopped['after']}", *gap, "stopped by", "the race:", "not ranked"]
+        return [name, f"{judged} of {calls['planned']}", *gap, "incomplete:", "not ranked"]
     card = folder.scores
-    cells = [in_words(card, metric) for metric, _ in SHOWN]
-    cost = f"{calls['cost_usd']:.4f}" if calls["cost_usd"] else "0"
-    return [name, str(card["n"]), *cells, f"{card['coverage']:.0%}", cost]
+    dropped = [str(card.get("n_excluded", ""))] if excluded else []
+    n = [str(card["n"]), *dropped, share(card["coverage"])]
+    return [name, *n, *cells(card, shown, stacked)]
 
 
-def scorecards(cards: Sequence[Mapping[str, Any]], title: str) -> None:
-    """One row a judge, for scorecards that have no run."""
-    table = Table(
-        title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
-    )
-    for heading in ("judge", "n", "tp", "fn", "fp", "tn", "none"):
-        width = 16 if heading == "judge" else None
-        justify: Literal["left", "right"] = "left" if heading == "judge" else "right"
-        table.add_column(heading, justify=justify, overflow="fold", min_width=width)
-    for _, heading in SHOWN:
-        table.add_column(heading, no_wrap=True)
-    for card in cards:
-        counts = card["confusion"]
-        abstained = counts["abstained_fail"] + counts["abstained_pass"]
-        table.add_row(
-            escape(card["judge"]),
-            str(card["n"]),
-            *(str(counts[cell]) for cell in ("tp", "fn", "fp", "tn")),
-            str(abstained),
-            *(in_words(card, metric) for metric, _ in SHOWN),
-        )
-    _wide().print(table)
+def cells(
+    card: Mapping[str, Any], shown: Sequence[tuple[str, str]], stacked: bool = False
+) -> list[str]:
+    """The metrics with their limits, and AC1 without."""
+    made = [in_words(card, metric) for metric, _ in shown]
+    if stacked:
+        made = [cell.replace(" ", "\n", 1) for cell in made]
+    return [*made, point(card, AC1[0])]
+
+
+def point(card: Mapping[str, Any], metric: str) -> str:
+    """A metric without its limits; a dash where it is undefined."""
+    return in_words(card, metric).partition(" ")[0]
+
+
+def share(of_items: float | None) -> str:
+    """In per cent; 100 % is all of them."""
+    if of_items is None:
+        return "–"
+    near = 0.995 <= of_items < 1 or 0 < of_items < 0.005
+    return f"{of_items:.1%}" if near else f"{of_items:.0%}"
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from judgelab.expert.ceiling import Ceiling, ceiling_of
 from judgelab.expert.drift import Drift, by_round, drift
 from judgelab.expert.people import InterAgreement, SelfAgreement, inter_agreement, self_agreement
 from judgelab.expert.voices import Voices, voices_of
+from judgelab.metrics.names import named
 from judgelab.metrics.power import detectable
 from judgelab.metrics.sample_size import in_words as labels_in_words
 from judgelab.metrics.sample_size import without_judge
@@ -208,7 +209,7 @@ def _ceiling_lines(found: Ceiling, people: InterAgreement) -> Iterator[str]:
         yield f"Krippendorff's alpha of {', '.join(people.alpha_of)}: {alpha}"
     if found.card:
         card = found.to_json()
-        numbers = ", ".join(f"{heading} {in_words(card, name)}" for name, heading in show.SHOWN)
+        numbers = ", ".join(f"{named(name)} {in_words(card, name)}" for name, _ in show.SHOWN)
         yield f"ceiling for a judge, {found.who}, n {found.n}:"
         yield f"  {numbers}"
     yield from found.notes

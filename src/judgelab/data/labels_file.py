@@ -13,6 +13,7 @@ from judgelab.data.readers.values import body_text, key_text
 from judgelab.errors import DataError
 from judgelab.types import Interaction, Label
 
+LIGHTEST, HEAVIEST = 1e-12, 1e12  # of weights: beyond them a number is another field, or a slip
 Clusters = Mapping[str, str | None]
 
 
@@ -100,8 +101,11 @@ def _weight(where: str, value: object, field: str) -> float:
         weight = math.nan if isinstance(value, bool) else float(str(value))
     except ValueError:
         weight = math.nan
-    if not (math.isfinite(weight) and weight > 0):
-        raise DataError(f"{where}, {field}: found {value!r}; a weight is a number over 0.")
+    if not LIGHTEST <= weight <= HEAVIEST:
+        raise DataError(
+            f"{where}, {field}: found {value!r:.40}; a weight is a number over 0, from "
+            f"{LIGHTEST:g} to {HEAVIEST:g}: how many items of the population this one stands for."
+        )
     return weight
 
 

@@ -1,8 +1,8 @@
 """The looks at a test split: append-only, each one written down before the labels open.
 
 `splits/<name>.looks.jsonl` holds a line for each look (its number, the declared budget, the
-variant, the data, the run whose scores it saw) and for each time that the budget was raised, with
-the reason.
+variant, the data, the run that holds its scores), one for the metrics that it saw, and one for each
+time that the budget was raised, with the reason.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from judgelab.errors import ClaimError, ConfigError, DataError
+from judgelab.types import Label, sha256_of
+
+if TYPE_CHECKING:
+    from judgelab.data.schema import Dataset
 
 DAMAGED = "Restore it from a copy: it counts the looks at test."
 
@@ -69,6 +73,23 @@ def recorded_look(record: Mapping[str, Any]) -> Look | None:
         record["dataset"]["sha256"],
         record.get("looks_raised", ""),
     )
+
+
+def opened(labels: Mapping[str, Label], content: Mapping[str, str]) -> str:
+    """Hash of what a look opens: each item's id, its texts (`content` is their hash), its label."""
+    return sha256_of([id_, content[id_], labels[id_]] for id_ in sorted(labels))
+
+
+def is_same_look(record: Mapping[str, Any], labels: Mapping[str, Label], dataset: Dataset) -> bool:
+    """Whether a recorded look saw these very labels, of these texts: then they open again.
+
+    Items that came to the dataset since do not matter; a record that does not hold what was opened
+    is held against the whole dataset's hash.
+    """
+    if "opened" not in record:
+        return bool(dataset.sha256 == record["dataset"]["sha256"])
+    content = {one.id: one.content for one in dataset.interactions if one.id in labels}
+    return bool(opened(labels, content) == record["opened"])
 
 
 def read_looks(path: Path) -> Looks:
@@ -125,6 +146,17 @@ def look(
         return _looks(path, file).taken[-1]
 
 
+def saw(path: Path, look: Look, metrics: Mapping[str, float | None], run: str = "") -> None:
+    """Write down what a look has seen, name to value; once, as the same look sees the same.
+
+    Raises DataError for a damaged file.
+    """
+    with _locked(path, "a+") as file:
+        _looks(path, file)
+        if not any(entry.get("seen_by") == look.number for entry in _entries(path, file)):
+            _append(file, {"seen_by": look.number, "metrics": dict(metrics), "run": run})
+
+
 def _check_raise(more: int, reason: str, in_force: int) -> None:
     if more <= in_force:
         raise ConfigError(
@@ -143,7 +175,7 @@ def _looks(path: Path, file: IO[str] | None) -> Looks:
     try:
         taken = [entry for entry in entries if "variant" in entry]
         raised = [entry for entry in entries if "raised" in entry]
-        strange = [e for e in entries if not {"variant", "raised"} & set(e)]
+        strange = [e for e in entries if not {"variant", "raised", "seen_by"} & set(e)]
         if strange:
             raise ValueError(f"a line is no look: {strange[0]}")
         said = (f"raised from {e['from']} to {e['raised']}: {e['reason']}" for e in raised)

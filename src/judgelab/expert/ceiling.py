@@ -8,12 +8,12 @@ from itertools import permutations
 from typing import Any, Literal
 
 from judgelab.data.schema import Dataset
-from judgelab.expert.people import CODES, chosen_parts, made_of_others, needed
+from judgelab.expert.people import chosen_parts, made_of_others, needed
 from judgelab.expert.voices import Voices, hear, second, voices_of
 from judgelab.metrics.bootstrap import DRAWS
 from judgelab.metrics.joint import Joint
 from judgelab.metrics.scorecard import Metric, Scorecard, scorecard
-from judgelab.types import Annotation, Label
+from judgelab.types import CODES, Annotation, Label
 
 Source = Literal["self", "people"]
 BEYOND = "beyond_what_these_labels_verify"

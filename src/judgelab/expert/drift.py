@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise as successive
 from typing import Any, Literal
 
-from judgelab.expert.people import CODES, fisher
+from judgelab.expert.people import fisher
 from judgelab.expert.voices import Said, Voices, round_number, too_soon
 from judgelab.metrics.paired import Flips, flips
 from judgelab.metrics.raters import Pair, pairwise
 from judgelab.metrics.scorecard import Metric, scorecard
-from judgelab.types import Label
+from judgelab.types import CODES, Label
 
 Verdict = Literal["drift", "none_seen", "unknown"]
 

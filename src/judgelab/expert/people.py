@@ -12,7 +12,7 @@ from typing import Any
 from judgelab.expert.voices import Voices, second
 from judgelab.metrics.raters import Pair, krippendorff_alpha, pairwise
 from judgelab.metrics.scorecard import Metric
-from judgelab.types import Label
+from judgelab.types import CODES, Label
 
 ENOUGH, SHARE = 30, 0.1  # second labels: at least so many, and that share of the items
 # A label is the majority of the others' where somebody who looked himself would have contradicted
@@ -20,7 +20,6 @@ ENOUGH, SHARE = 30, 0.1  # second labels: at least so many, and that share of th
 EXPECTED, CONTRADICTS = 10, 0.05
 SIDES_WITH_FEWER = 0.25  # of somebody who looks himself, where others differ two to one
 CHOSEN = 0.001  # p below which a person labelled a chosen part of the items
-CODES: Mapping[Label | None, int] = {"fail": 1, "pass": 0, None: -1}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +30,8 @@ class BestSet:
     """The judges that cannot be told apart from the best.
 
     Attributes:
-        kept: for each judge whether it is in the set; all of them where there is a `reason`.
+        kept: for each judge whether it is in the set; where there is a `reason`, all that were
+            compared.
         p: p-value of each, None where there is a `reason`; kept where p >= alpha.
         alpha: level of the test.
         loss: what a mistake counts: zero_one, class_balanced, or zero_one_fail and zero_one_pass
@@ -40,6 +41,7 @@ class BestSet:
         seed: of the bootstrap.
         draws: number of resamples.
         reason: why no judge could be told apart: no_items, one_item, one_cluster.
+        left_out: why a judge was not compared, by its place: no_verdict (of it, under `exclude`).
     """
 
     kept: tuple[bool, ...]
@@ -51,6 +53,7 @@ class BestSet:
     seed: int
     draws: int
     reason: str | None = None
+    left_out: Mapping[int, str] = field(default_factory=dict)
 
 
 def best_set(
@@ -80,7 +83,8 @@ def best_set(
         judges: integers, shape (K, n); 1 = fail, 0 = pass, -1 = abstained.
         groups: one hashable value an item, e.g. the conversation; None = a group of its own.
         metric: one of `agreement.METRICS`; chooses the loss.
-        policy: what an abstention counts as; `exclude` keeps the items that all answered.
+        policy: what an abstention counts as; `exclude` keeps the items that all answered, and
+            leaves out who answered none.
         alpha: level of the test.
         seed: of the bootstrap; the same arrays and seed give the same numbers in any row order.
         draws: number of resamples.
@@ -94,16 +98,29 @@ def best_set(
     check_metric(metric)
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, e.g. 0.1; got {alpha}")
-    count = len(lineup.cells)
-    loss = _LOSSES.get(metric, "zero_one")
+    count, loss = len(np.asarray(judges)), _LOSSES.get(metric, "zero_one")
+    compared = np.isin(np.arange(count), lineup.given)
     found = BestSet(
-        (True,) * count, (None,) * count, alpha, loss, lineup.n, lineup.clusters, seed, draws
+        tuple(compared.tolist()),
+        (None,) * count,
+        alpha,
+        loss,
+        lineup.n,
+        lineup.clusters,
+        seed,
+        draws,
+        left_out=dict.fromkeys(np.flatnonzero(~compared).tolist(), "no_verdict"),
     )
     if lineup.too_few:
         return replace(found, reason=lineup.too_few)
     p = _set_p_values(*_resampled_losses(lineup, loss, draws, seed))
     p = np.maximum(p, 0.5 ** ((lineup.clusters or lineup.n) - 1))
-    return replace(found, kept=tuple((p >= alpha).tolist()), p=tuple(p.tolist()))
+    of = dict(zip(lineup.given.tolist(), p.tolist(), strict=True))
+    return replace(
+        found,
+        kept=tuple(k in of and of[k] >= alpha for k in range(count)),
+        p=tuple(of.get(k) for k in range(count)),
+    )
 
 
 def _resampled_losses(lineup: Lineup, loss: str, draws: int, seed: int) -> tuple[Array, Array]:

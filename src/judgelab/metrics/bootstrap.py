@@ -25,7 +25,7 @@ from judgelab.metrics.intervals import (
 DRAWS = 10_000
 MOST_UNDEFINED = 0.05
 _TIE = 1e-12  # values that differ by rounding alone are equal
-_CHUNK = 4_000_000  # weights held at once, so that many unlike clusters stay within memory
+CHUNK = 4_000_000  # weights held at once, so that many unlike clusters stay within memory
 
 Statistic = Callable[[NDArray[Any]], NDArray[np.float64]]
 
@@ -41,7 +41,6 @@ class Resamples:
         units: number of units of each kind, shape (U,).
         clusters: number of clusters, or None where the units are items.
         seed: as given, or None where the caller passed a generator.
-        weighted_items: number of items where the tables hold weights, else None.
     """
 
     observed: NDArray[Any]
@@ -50,7 +49,6 @@ class Resamples:
     units: NDArray[np.int64]
     clusters: int | None
     seed: int | None
-    weighted_items: int | None = None
 
 
 def resample_items(
@@ -84,34 +82,6 @@ def resample_clusters(
     return _resample(kinds, counts, len(clusters), draws, rng)
 
 
-def resample_weighted(
-    units: ArrayLike,
-    items: int,
-    *,
-    clusters: int | None = None,
-    draws: int = DRAWS,
-    rng: int | np.random.Generator = 0,
-) -> Resamples:
-    """Resample items (or whole clusters) that carry sampling weights.
-
-    Args:
-        units: weights in each cell, one row an item or a cluster, shape (U, C).
-        items: number of items in them.
-        clusters: number of clusters, or None where each row is an item.
-        draws: number of resamples.
-        rng: seed or generator.
-
-    Raises:
-        ValueError: no items at all, or draws < 1.
-    """
-    tables = np.asarray(units, np.float64)
-    kinds, counts = np.unique(tables[tables.sum(axis=-1) > 0], axis=0, return_counts=True)
-    found = _resample(kinds, counts, clusters, draws, rng)
-    # What is left of a cell without its only unit is nothing, and not the rounding of a difference.
-    nothing = np.abs(found.left_out) <= _TIE * found.observed
-    return replace(found, left_out=np.where(nothing, 0.0, found.left_out), weighted_items=items)
-
-
 def _resample(
     kinds: NDArray[Any],
     counts: NDArray[np.int64],
@@ -124,7 +94,7 @@ def _resample(
     kinds, counts = kinds[counts > 0], counts[counts > 0]
     generator = np.random.default_rng(rng)
     size = int(counts.sum())
-    step = max(1, _CHUNK // len(counts))
+    step = max(1, CHUNK // len(counts))
     tables = [
         generator.multinomial(size, counts / size, size=min(step, draws - start)).astype(float)
         @ kinds.astype(float)
@@ -148,7 +118,7 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
     5 % of the resamples are undefined (fewer are left out, and their share is reported); every
     resample gives the same value, which says nothing of the error (e.g. a judge without a
     mistake); all lie on one side of the estimate, or it is undefined without some unit. Clusters:
-    the levels are widened to t with G - 1 df; under 10 of them also a warning.
+    the levels are widened to t with G - 1 df; under 50 of them also a warning.
 
     Sources: Efron 1987, Journal of the American Statistical Association 82(397), with ties
     counted half and the acceleration by the jackknife; Hesterberg 2015, The American
@@ -162,7 +132,7 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
     Raises:
         ValueError: a level outside (0, 1).
     """
-    clusters, items = resamples.clusters, resamples.weighted_items
+    clusters = resamples.clusters
     estimate = float(statistic(resamples.observed))
     values = statistic(resamples.tables)
     defined = values[~np.isnan(values)]
@@ -170,9 +140,9 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
     interval = Interval(
         None,
         None,
-        method_name("bca", items is not None, clusters is not None),
+        method_name("bca", False, clusters is not None),
         check_level(level),
-        int(resamples.observed.sum() if items is None else items),
+        int(resamples.observed.sum()),
         clusters=clusters,
         seed=resamples.seed,
         draws=len(values),
@@ -185,7 +155,7 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
         return replace(interval, reason="one_cluster")
     if undefined > MOST_UNDEFINED:
         return replace(interval, reason="undefined_resamples")
-    percentile = _quantiles(defined, (1 - level) / 2, (1 + level) / 2)
+    percentile = quantiles(defined, (1 - level) / 2, (1 + level) / 2)
     interval = replace(interval, percentile=percentile)
     if np.ptp(defined) <= _TIE:
         return replace(interval, reason="constant_resamples")
@@ -194,26 +164,20 @@ def bootstrap_interval(resamples: Resamples, statistic: Statistic, level: float 
     acceleration = _acceleration(statistic(resamples.left_out), resamples.units)
     if below in (0.0, 1.0) or math.isnan(acceleration):
         return replace(interval, reason="bca_undefined")
-    lo, hi = _quantiles(defined, *_bca_levels(below, acceleration, _spread(level, clusters)))
+    lo, hi = quantiles(defined, *_bca_levels(below, acceleration, spread(level, clusters)))
     return replace(interval, lo=lo, hi=hi)
 
 
-def _quantiles(values: NDArray[np.float64], lower: float, upper: float) -> tuple[float, float]:
+def quantiles(values: NDArray[np.float64], lower: float, upper: float) -> tuple[float, float]:
+    """The values at two levels between 0 and 1."""
     lo, hi = np.quantile(values, [lower, upper])
     return float(lo), float(hi)
 
 
-def _spread(level: float, clusters: int | None) -> float:
-    """z; clusters: t with G - 1 df times sqrt(G / (G - 1)), the factor a bootstrap's spread lacks.
-
-    At any G: with 30 clusters z covers .93, and for many clusters both are z.
-    """
-    if clusters is None:
-        return critical(level)
-    from scipy.special import stdtrit
-
-    factor = math.sqrt(clusters / (clusters - 1))
-    return float(stdtrit(clusters - 1, (1 + level) / 2)) * factor
+def spread(level: float, clusters: int | None) -> float:
+    """z; of clusters t with G - 1 df, times sqrt(G / (G - 1)), which a bootstrap's spread lacks."""
+    factor = 1.0 if clusters is None else math.sqrt(clusters / (clusters - 1))
+    return critical(level, clusters) * factor
 
 
 def _acceleration(values: NDArray[np.float64], units: NDArray[np.int64]) -> float:

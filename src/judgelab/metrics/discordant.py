@@ -147,7 +147,7 @@ def clustered_bonett_price(
         reason = "one_cluster" if clusters else "no_items"
         return Interval(None, None, method, level, n, reason=reason, clusters=clusters)
     n_eff = _effective_items(first, second, items)
-    quantile = student(level, clusters)
+    quantile = critical(level, clusters)
     lo, hi = _limits(float(first.sum() / n), float(second.sum() / n), n_eff, quantile)
     return Interval(
         lo,
@@ -159,13 +159,6 @@ def clustered_bonett_price(
         clusters=clusters,
         warnings=few_clusters(clusters),
     )
-
-
-def student(level: float, clusters: int) -> float:
-    """Quantile at (1 + level) / 2 of t with G - 1 df."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(clusters - 1, (1 + level) / 2))
 
 
 def _effective_items(

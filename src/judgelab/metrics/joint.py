@@ -35,7 +35,6 @@ from judgelab.metrics.discordant import (
     clustered_bonett_price,
     mcnemar,
     sign_flip,
-    student,
 )
 from judgelab.metrics.intervals import Interval, check_level, critical
 from judgelab.metrics.policies import Policy, check_policy
@@ -197,9 +196,9 @@ class Joint:
 
     def _adjusted(self, name: str, bootstrap: Interval, level: float) -> Interval:
         """The bootstrap's interval with adjusted limits; clustered: at n_eff of the agreement."""
-        method, n, quantile = "wald_adjusted", float(self.n), critical(level)
+        method, n, quantile = "wald_adjusted", float(self.n), critical(level, self.clusters)
         if self.clusters is not None:
-            method, quantile = "wald_adjusted_clustered", student(level, self.clusters)
+            method = "wald_adjusted_clustered"
             n = self._shared("agreement", None, level).interval.n_eff or n
         lo, hi = _adjusted_limits(self.table * (n / self.n), _difference(name), quantile)
         n_eff = None if self.clusters is None else n

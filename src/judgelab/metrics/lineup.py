@@ -20,11 +20,14 @@ class Lineup:
         cells: positions in `confusion.CELLS`, shape (K, n).
         fails: whether the expert fails an item, shape (n,).
         codes: the cluster of each item, 0 to G - 1, shape (n,); None where no two share one.
+        given: which of the judges as they were given these are, shape (K,): all but those that
+            answered nothing, where the policy drops what is not answered.
     """
 
     cells: NDArray[np.int64]
     fails: NDArray[np.bool_]
     codes: NDArray[np.int64] | None
+    given: NDArray[np.int64]
 
     @classmethod
     def of(
@@ -34,7 +37,8 @@ class Lineup:
         groups: Sequence[Hashable | None] | None,
         policy: str,
     ) -> Lineup:
-        """Policy `exclude` keeps the items that all the judges answered.
+        """Policy `exclude` keeps the items that all the judges answered; a judge that answered
+        none is left out, as it would leave no item to the others.
 
         Raises:
             ConfigError: an unknown policy.
@@ -47,7 +51,9 @@ class Lineup:
             )
         cells = np.stack([item_cells(expert, judge) for judge in verdicts])
         moved = recode(np.eye(len(CELLS), dtype=np.int64), policy)
-        kept = (moved.sum(axis=-1) > 0)[cells].all(axis=0)
+        scored = (moved.sum(axis=-1) > 0)[cells]
+        given = np.flatnonzero(scored.any(axis=1) | ~scored.any())
+        kept = scored[given].all(axis=0)
         codes = None
         if groups is not None:
             found = group_codes(groups, cells.shape[1])[kept]
@@ -55,7 +61,7 @@ class Lineup:
             if int(codes.max(initial=-1)) + 1 == len(codes):
                 codes = None
         fails = np.asarray(expert, np.bool_)[kept]
-        return cls(moved.argmax(axis=-1)[cells[:, kept]], fails, codes)
+        return cls(moved.argmax(axis=-1)[cells[given][:, kept]], fails, codes, given)
 
     @property
     def n(self) -> int:

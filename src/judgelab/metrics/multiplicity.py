@@ -8,6 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def all_pairs(judges: int) -> int:
+    """K (K - 1) / 2, the family of pairs with a judge that these items chose, e.g. their best.
+
+    The choice looks at every pair, and which K - 1 of them are tested depends on it: a claim about
+    any holds only where it would hold of all. A judge named before the items were seen needs K - 1.
+    Source: Berk, Brown, Buja, Zhang and Zhao 2013, Annals of Statistics 41(2): valid after any
+    selection is what is valid for all that could have been selected.
+
+    Raises:
+        ValueError: a negative number of judges.
+    """
+    if judges < 0:
+        raise ValueError(f"judges must be 0 or more; got {judges}")
+    return judges * (judges - 1) // 2
+
+
 def holm(ps: Sequence[float | None], m: int | None = None) -> list[float | None]:
     """Holm's step-down p-values: at most alpha of the families hold a false claim at alpha.
 
@@ -15,8 +31,9 @@ def holm(ps: Sequence[float | None], m: int | None = None) -> list[float | None]
 
     Args:
         ps: p-values, in any order; None or NaN where a test could not be made.
-        m: size of the family, at least len(ps): variants that were tried earlier or pruned count.
-            Whatever has no p-value counts as one of 1.
+        m: tests in the family, at least len(ps); by default those at hand. Tests of variants that
+            were tried earlier or pruned count. Where the reference was chosen by the same items,
+            the family is `all_pairs`. Whatever has no p-value counts as one of 1.
 
     Returns:
         The adjusted p-values in the given order; None where there was none.

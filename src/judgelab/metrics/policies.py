@@ -23,3 +23,14 @@ def check_policy(policy: str) -> Policy:
         f"scores.policy={policy} is not a policy for abstentions; choose one of "
         f"{', '.join(POLICIES)} (scores.policy=... or --policy ...)"
     )
+
+
+def headline(policy: str) -> Policy:
+    """The policy whose numbers may choose: `error` in place of `exclude`, under which a judge that
+    answers only what is easy would win.
+
+    Raises:
+        ConfigError: it is not a policy.
+    """
+    known = check_policy(policy)
+    return "error" if known == "exclude" else known

@@ -16,8 +16,8 @@ be won back, and the fewer items are left, the faster. So the wealth, multiplied
 1 + bet * (x - m), is a supermartingale for the winner, and reaches 1 / alpha with probability at
 most alpha (Ville's inequality). Weights and bets look at the past alone. Only one variant is the
 winner, and its wealth is one process whoever it is bet against: so alpha is divided neither by the
-variants nor by the pairs. Half of the wealth is bet at the pace of the losses so far (Kelly), half
-at what reaches 1 / alpha soonest at that boundary's own slope.
+variants nor by the pairs. Half of the wealth is bet by the losses so far (Kelly's bet),
+half by the distance that a walk back to 0 reaches with probability alpha.
 
 Sources: Waudby-Smith and Ramdas 2020, Confidence sequences for sampling without replacement
 (NeurIPS 33), section 3 and appendix, for m; Waudby-Smith and Ramdas 2024, Journal of the Royal
@@ -43,16 +43,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import METRICS, check_metric
-from judgelab.metrics.confusion import CELLS
+from judgelab.metrics.confusion import (
+    ABSTAINED,
+    ABSTAINED_FAIL,
+    ABSTAINED_PASS,
+    CELLS,
+    FN,
+    FP,
+    item_cells,
+)
 
 Array = NDArray[np.float64]
 ALPHA = 0.05
-_FALL = 0.3  # of the weights of those behind, in standard deviations of a variant's losses
+_FALL = 0.2  # of the weights of those behind, in standard deviations of a variant's losses
 _PRIOR = 3.0  # items that the guess of the variance counts for
 _MOST = 0.95  # of the wealth is what a bet may lose
+_ROUNDING = 1e-6  # of sums of losses
 _WAITING = -2
-# Of a fail, then of a pass: the cell in `confusion.CELLS` of each verdict, 0 pass, 1 fail, -1 none.
-_CELL = np.array([[3, 2, 5], [1, 0, 4]])
 
 
 def losses(metric: str, fails: float) -> Array:
@@ -147,10 +154,14 @@ class Race:
         self._codes = np.full((n, variants), _WAITING, np.int8)
         self._tables = np.zeros((variants, len(CELLS)), np.int64)
         self._total = np.zeros((ends, variants))  # of the losses
+        self._mean = np.zeros(variants)  # the same, over the ends
         self._shared = np.zeros((variants, variants))  # sums of products of the mean losses
         self._wealth = np.zeros((2, ends, variants))  # logarithms; the first axis is the bet
+        self._itself = np.where(np.eye(variants, dtype=bool), np.inf, 0.0)
         # The most that an item can cost, at each end, and the sum of that over the items left.
-        most = self._loss[:, _CELL].max(axis=-1)[:, self.fails.astype(int)]
+        of_fail = self._loss[:, [FN, ABSTAINED_FAIL]].max(axis=1, keepdims=True)
+        of_pass = self._loss[:, [FP, ABSTAINED_PASS]].max(axis=1, keepdims=True)
+        most = np.where(self.fails, of_fail, of_pass)
         self._most = most.max(axis=-1, initial=0.0)
         self._left = np.append(most[:, ::-1].cumsum(axis=-1)[:, ::-1], np.zeros((ends, 1)), axis=-1)
         self._guess = float((most.mean(axis=0) ** 2).mean()) / 4 if n else 0.0
@@ -163,9 +174,7 @@ class Race:
     def leader(self) -> int:
         """The first of those alive that meet the floors so far with the least loss; of those alive
         where none meets them."""
-        total = self._total.mean(axis=0)
-        standing = self._standing()
-        return int(np.where(standing if standing.any() else self.alive, total, np.inf).argmin())
+        return self._leader(self._standing())
 
     def tell(self, variant: int, position: int, code: int) -> list[int]:
         """One verdict: 1 = fail, 0 = pass, -1 = abstained. Returns who is stopped by it.
@@ -183,21 +192,19 @@ class Race:
         self._codes[position, variant] = code
         return self._advance()
 
-    def _advance(self) -> list[int]:
-        stopped: list[int] = []
-        while (
-            self.alive.any()
-            and self.seen < self.n
-            and (self._codes[self.seen, self.alive] != _WAITING).all()
-        ):
-            stopped += self._count(self._codes[self.seen])
-        return stopped
-
     def withdraw(self, variant: int) -> list[int]:
         """Take a variant out that will answer no more; it is not stopped. Returns who is stopped by
-        what now counts."""
+        the items that now count."""
         self.alive[variant] = False
         return self._advance()
+
+    def _advance(self) -> list[int]:
+        stopped: list[int] = []
+        while self.seen < self.n and self.alive.any():
+            if (self._codes[self.seen, self.alive] == _WAITING).any():
+                break
+            stopped += self._count(self._codes[self.seen])
+        return stopped
 
     def step(self, codes: ArrayLike) -> list[int]:
         """The verdicts of all variants on the next item, shape (K,); those of stopped variants are
@@ -212,10 +219,11 @@ class Race:
                 f"item {self.seen} of {self.n} with verdicts of shape {given.shape}: there is no "
                 f"such item, or not one verdict a variant, {self.alive.shape}"
             )
-        if not np.isin(given[self.alive], (0, 1, -1)).all():
-            raise ValueError("a verdict is 1 (fail), 0 (pass) or -1 (abstained)")
-        self._codes[self.seen] = np.where(self.alive, given, _WAITING)
-        return self._count(self._codes[self.seen])
+        return self._count(given)
+
+    def _leader(self, standing: NDArray[np.bool_]) -> int:
+        among = standing if standing.any() else self.alive
+        return int(np.where(among, self._mean, np.inf).argmin())
 
     def _standing(self) -> NDArray[np.bool_]:
         """Who is alive and below no floor on the items so far, shape (K,)."""
@@ -227,17 +235,13 @@ class Race:
     def _others(self) -> Array:
         """The weights of the leaders that each variant is measured against, shape (K, K): rows sum
         to 1, or to 0 where there is none."""
-        standing = self._standing()
-        total = self._total.mean(axis=0)
-        spread = np.median(np.diagonal(self._shared)[self.alive])
-        fall = _FALL * np.sqrt(max(spread, 4 * self._guess, 1e-12))
-        behind = np.where(standing, total, np.inf) / fall
-        behind = np.repeat(behind[None], len(total), axis=0)
-        np.fill_diagonal(behind, np.inf)
-        ahead = behind.min(axis=1, keepdims=True)
-        weights: Array = np.exp(np.where(np.isfinite(ahead), ahead, 0.0) - behind)
-        sums = weights.sum(axis=1, keepdims=True)
-        return np.divide(weights, sums, out=np.zeros_like(weights), where=sums > 0)
+        spread = float(np.diagonal(self._shared)[self.alive].mean())
+        fall = _FALL * max(spread, 4 * self._guess, 1e-12) ** 0.5
+        behind = np.where(self._standing(), self._mean, np.inf) / fall + self._itself
+        ahead = np.minimum(behind.min(axis=1, keepdims=True), 1e12)
+        weights: Array = np.exp(ahead - behind)
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+        return weights
 
     def _count(self, codes: NDArray[Any]) -> list[int]:
         """The bets are laid, then the item is looked at."""
@@ -246,14 +250,16 @@ class Race:
         gap = self._total - self._total @ weights.T
         must = -gap / left
         bets = self._bets(weights, gap, must, t, left)
-        cells = _CELL[int(self.fails[t]), codes]
+        expert = np.broadcast_to(self.fails[t], codes.shape)
+        cells = item_cells(expert, np.where(self.alive, codes, ABSTAINED))
         loss = np.where(self.alive, self._loss[:, cells], 0.0)
-        playing = self.alive & (weights.sum(axis=1) > 0)
+        playing = self.alive & weights.any(axis=1)
         gained = np.log1p(bets[:, None] * (loss - loss @ weights.T - must))
         self._wealth += np.where(playing, gained, 0.0)
         mean = loss.mean(axis=0)
         self._shared += np.outer(mean, mean)
         self._total += loss
+        self._mean += mean
         self._tables[self.alive, cells[self.alive]] += 1
         self.seen += 1
         return self._stop()
@@ -282,13 +288,13 @@ class Race:
         with np.errstate(over="ignore"):
             wealth = np.exp(self._wealth.min(axis=1)).mean(axis=0)
         standing = self._standing()
-        best = np.where(standing, self._total, np.inf).min(axis=1, keepdims=True)
-        # Half a millionth of an item is rounding.
-        lost = (self._total - best - self._left[:, [self.seen]] > 5e-7).all(axis=0)
-        wealth[lost] = np.inf
+        # The same rival at both ends: then also between them.
+        behind = self._total[:, :, None] - self._total[:, None]
+        lost = (behind > self._left[:, self.seen, None, None] + _ROUNDING).all(axis=0)
+        wealth[(lost & standing).any(axis=1)] = np.inf
         self.evidence[self.alive] = wealth[self.alive]
         stopped = self.alive & (wealth >= 1 / self.alpha)
-        stopped[self.leader] = False
+        stopped[self._leader(standing)] = False
         self.alive &= ~stopped
         self.at[stopped] = self.seen
         return [int(variant) for variant in np.flatnonzero(stopped)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from judgelab.metrics.agreement import METRICS, PROPORTIONS, Proportion, estimate_of
 from judgelab.metrics.bootstrap import (
     DRAWS,
-    Resamples,
+    Statistic,
     bootstrap_interval,
     resample_clusters,
     resample_items,
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 
 FEW_ITEMS, FEW_OF_A_CLASS = 30, 10
 WIDE_ITEMS, WIDE_OF_A_CLASS = 100, 25
+
+
+def lacking(
+    fails: int, passes: int, items: int = FEW_ITEMS, of_a_class: int = FEW_OF_A_CLASS
+) -> str:
+    """What there is too little of for a claim, e.g. "9 fails"; empty where there is enough."""
+    counts = ((fails, "fail", "fails"), (passes, "pass", "passes"))
+    few = [_count(*count) for count in counts if count[0] < of_a_class]
+    if not few and fails + passes < items:
+        few = [_count(fails + passes, "item", "items")]
+    return ", ".join(few)
 
 
 _FAILING = Proportion(PROPORTIONS["recall_fail"].among, PROPORTIONS["agreement"].among)
@@ -99,20 +111,16 @@ class Scorecard:
     @property
     def reliability(self) -> str | None:
         """e.g. "low (9 fails)" under 30 scored items or 10 of a class, else None."""
-        few = self._fewer_than(FEW_ITEMS, FEW_OF_A_CLASS)
-        return f"low ({', '.join(few)})" if few else None
+        scored = apply_policy(self.confusion, self.policy)
+        few = lacking(scored.fails, scored.passes)
+        return f"low ({few})" if few else None
 
     @property
     def caution(self) -> str | None:
         """A softer word under 100 scored items or 25 of a class; None where reliability is low."""
-        few = self._fewer_than(WIDE_ITEMS, WIDE_OF_A_CLASS)
-        return f"wide intervals (only {', '.join(few)})" if few and not self.reliability else None
-
-    def _fewer_than(self, items: int, of_a_class: int) -> list[str]:
         scored = apply_policy(self.confusion, self.policy)
-        counts = ((scored.fails, "fail", "fails"), (scored.passes, "pass", "passes"))
-        few = [_count(*count) for count in counts if count[0] < of_a_class]
-        return few or [_count(scored.n, "item", "items")] * (scored.n < items)
+        few = lacking(scored.fails, scored.passes, WIDE_ITEMS, WIDE_OF_A_CLASS)
+        return f"wide intervals (only {few})" if few and not self.reliability else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -156,10 +164,10 @@ def scorecard(
     """Score verdicts against expert labels.
 
     Proportions have a Wilson interval (precision: given the number of verdicts of that class),
-    everything else a BCa bootstrap; balanced accuracy takes MOVER on the two Wilson intervals
-    where a recall is 0 or 1. Where items share a group, all intervals are clustered by it. Where
+    balanced accuracy MOVER on those of the two recalls, everything else a BCa bootstrap. Where
+    items share a group, all intervals are clustered by it. Where
     items carry weights, the estimates are weighted, Wilson stands at the effective number of items
-    and the bootstrap resamples items with their weights.
+    and the bootstrap is the Bayesian one, with room for heavy items that are not there.
 
     Args:
         expert: bool, shape (n,); True = fail.
@@ -194,7 +202,7 @@ def scorecard(
         None if tables is None else recode(tables, policy),
         None if given is None else given.under(policy),
     )
-    resamples = sample.resamples(draws, seed)
+    resampled = sample.resampled(draws, seed)
     few_of_a_class = min(sample.scored.fails, sample.scored.passes) < FEW_OF_A_CLASS
 
     metrics: dict[str, Metric] = {}
@@ -202,12 +210,12 @@ def scorecard(
         point = estimate_of(name, sample.table, sample.scored, confusion.n)
         if name in PROPORTIONS:
             interval = sample.interval(PROPORTIONS[name], level)
-        elif name == "balanced_accuracy" and _recall_at_end(metrics):
+        elif name == "balanced_accuracy" and _by_recalls(metrics, sample):
             interval = _balanced_accuracy_interval(metrics, sample)
-        elif resamples is None:
+        elif resampled is None:
             interval = Interval(None, None, sample.method("bca"), level, 0, "no_items")
         else:
-            interval = bootstrap_interval(resamples, METRICS[name], level)
+            interval = resampled(METRICS[name], level)
         if name not in PROPORTIONS and interval.lo is not None and few_of_a_class:
             interval = replace(interval, warnings=(*interval.warnings, "low_information"))
         metrics[name] = Metric(point.value, interval, point.reason)
@@ -238,20 +246,29 @@ class _Sample:
         hits, among = proportion.counts(self.scored.table)
         return wilson(int(hits), int(among), level)
 
-    def resamples(self, draws: int, seed: int) -> Resamples | None:
+    def resampled(self, draws: int, seed: int) -> Callable[[Statistic, float], Interval] | None:
+        """The interval of any statistic, from the same resamples; None without items."""
         if self.scored.n == 0:
             return None
         if self.weights is not None:
-            return self.weights.resamples(draws, seed)
+            return self.weights.resamples(draws, seed).interval
         if self.clusters is None:
-            return resample_items(self.scored.table, draws=draws, rng=seed)
-        return resample_clusters(self.clusters, draws=draws, rng=seed)
+            return partial(
+                bootstrap_interval, resample_items(self.scored.table, draws=draws, rng=seed)
+            )
+        return partial(bootstrap_interval, resample_clusters(self.clusters, draws=draws, rng=seed))
 
 
-def _recall_at_end(metrics: Mapping[str, Metric]) -> bool:
-    """Whether both recalls are defined and one is 0 or 1, where the bootstrap is blind to it."""
+def _by_recalls(metrics: Mapping[str, Metric], sample: _Sample) -> bool:
+    """Whether the recalls' intervals make that of their mean.
+
+    Of independent items the two recalls are independent. Of clusters they are not: only where one
+    is 0 or 1, to which a bootstrap is blind.
+    """
     recalls = (metrics["recall_fail"].value, metrics["recall_pass"].value)
-    return None not in recalls and (0.0 in recalls or 1.0 in recalls)
+    if None in recalls:
+        return False
+    return sample.clusters is None or 0.0 in recalls or 1.0 in recalls
 
 
 def _balanced_accuracy_interval(metrics: Mapping[str, Metric], sample: _Sample) -> Interval:

@@ -10,11 +10,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import Proportion
-from judgelab.metrics.bootstrap import Resamples, resample_weighted
-from judgelab.metrics.confusion import CELLS, Confusion, group_codes, item_cells, recode
+from judgelab.metrics.bayesian import WeightedResamples, resample_weighted
+from judgelab.metrics.confusion import (
+    ABSTAINED_FAIL,
+    ABSTAINED_PASS,
+    CELLS,
+    FN,
+    FP,
+    TN,
+    TP,
+    Confusion,
+    group_codes,
+    item_cells,
+    recode,
+)
 from judgelab.metrics.intervals import Interval, weighted_wilson
 
 Floats = NDArray[np.float64]
+_LABELS = ([TP, FN, ABSTAINED_FAIL], [FP, TN, ABSTAINED_PASS])
+_VERDICTS = ([TP, FP], [FN, TN], [ABSTAINED_FAIL, ABSTAINED_PASS])
 
 
 @dataclass(frozen=True)
@@ -30,15 +44,16 @@ class Weighted:
         squares: sum of the squared weights in each cell, shape (6,).
         counts: number of items in each cell, shape (6,).
         clusters: number of clusters, or None where each unit is an item.
-        least: the smallest weight; `most` the largest.
+        most: the largest weight in each cell, 0 where it is empty, shape (6,).
+        least: the smallest weight of all.
     """
 
     units: Floats
     squares: Floats
     counts: NDArray[np.int64]
     clusters: int | None
+    most: Floats
     least: float
-    most: float
 
     @property
     def table(self) -> Floats:
@@ -57,28 +72,62 @@ class Weighted:
         squares, counts = recode(self.squares, policy), recode(self.counts, policy)
         kept = units[units.sum(axis=1) > 0]
         groups = None if self.clusters is None else len(kept)
-        return Weighted(kept, squares, counts, groups, self.least, self.most)
+        most = recode(np.diag(self.most), policy).max(axis=0)
+        return Weighted(kept, squares, counts, groups, most, self.least)
 
     def interval(self, proportion: Proportion, level: float) -> Interval:
         """Wilson at the effective items of the proportion's denominator."""
         kinds, counts = np.unique(self.units, axis=0, return_counts=True)
-        among = list(proportion.among)
-        n, squares = int(self.counts[among].sum()), float(self.squares[among].sum())
         hits, sizes = proportion.counts(kinds)
-        kish = float(counts @ sizes) ** 2 / squares if squares else 0.0
+        won, of = (float(squares) for squares in proportion.counts(self.squares))
         return weighted_wilson(
-            hits, sizes, counts, n=n, kish=kish, clustered=self.clusters is not None, level=level
+            hits,
+            sizes,
+            counts,
+            n=int(proportion.counts(self.counts)[1]),
+            squares=(won, of - won),
+            heaviest=float(self.heaviest[list(proportion.among)].max()),
+            clustered=self.clusters is not None,
+            level=level,
         )
 
-    def resamples(self, draws: int, seed: int) -> Resamples:
+    @property
+    def heaviest(self) -> Floats:
+        """The largest weight that an item of each cell has, or could have had, shape (6,).
+
+        An empty cell may have missed the heaviest of all. Not so where the weights show by what the
+        items were drawn: alike in each class of the expert's and not of the verdicts, or the other
+        way round.
+        """
+        found = np.full(len(CELLS), self.most.max())
+        by_label, by_verdict = self._alike(_LABELS), self._alike(_VERDICTS)
+        if by_label != by_verdict:
+            for cells in _LABELS if by_label else _VERDICTS:
+                if self.counts[cells].any():
+                    found[cells] = self.most[cells].max()
+        return found
+
+    def _alike(self, classes: Sequence[list[int]]) -> bool:
+        """Whether the items of each class weigh the same."""
+        squares = [self.squares[cells].sum() for cells in classes]
+        largest = [self.most[cells].max() ** 2 * self.counts[cells].sum() for cells in classes]
+        return np.allclose(squares, largest, atol=0)
+
+    def resamples(self, draws: int, seed: int) -> WeightedResamples:
         """Resampled tables of weights."""
-        items = int(self.counts.sum())
-        return resample_weighted(self.units, items, clusters=self.clusters, draws=draws, rng=seed)
+        return resample_weighted(
+            self.units,
+            int(self.counts.sum()),
+            self.heaviest,
+            clusters=self.clusters,
+            draws=draws,
+            seed=seed,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """n_eff (Kish), min and max, as multiples of the mean weight."""
         mean = float(self.table.sum() / self.counts.sum())
-        return {"n_eff": self.n_eff, "min": self.least / mean, "max": self.most / mean}
+        return {"n_eff": self.n_eff, "min": self.least / mean, "max": float(self.most.max()) / mean}
 
 
 def weighted(
@@ -109,12 +158,13 @@ def weighted(
     order = np.lexsort((given, cells))
     cells, given, codes = cells[order], given[order], codes[order]
     units = np.bincount(codes * len(CELLS) + cells, given, clusters * len(CELLS))
-    squares = np.bincount(cells, given**2, len(CELLS))
+    squares, most = np.bincount(cells, given**2, len(CELLS)), np.zeros(len(CELLS))
+    np.maximum.at(most, cells, given)
     return Weighted(
         units=units.astype(np.float64).reshape(-1, len(CELLS)),
         squares=squares.astype(np.float64),
         counts=Confusion.from_arrays(expert, judge).table,
         clusters=None if clusters == len(cells) else clusters,
+        most=most,
         least=float(given.min()),
-        most=float(given.max()),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from judgelab.calls import accounts
 from judgelab.data.schema import Dataset
 from judgelab.metrics.names import named
+from judgelab.rules import HARDLY
 from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sourced import Source, counted, summed
@@ -42,7 +43,7 @@ PICTURES = {
 METHODS = {
     "wilson": "proportions: Wilson",
     "bca": "other metrics: bias-corrected bootstrap (BCa)",
-    "mover_wilson": "balanced accuracy where a recall is at its end: from the two Wilson intervals",
+    "mover_wilson": "balanced accuracy: from the Wilson intervals of the two recalls",
     "clopper_pearson": "proportions with a guarantee: Clopper-Pearson",
 }
 
@@ -84,6 +85,8 @@ class Contents:
             "parts": [] if self.moved else self._parts(),
             "unlabelled": counted(len(self.dataset.interactions) - len(self.dataset.examples)),
             "heads": self._heads(),
+            "excluded": self._excluded(),
+            "hardly": self._hardly(),
             "rows": [self._row(folder) for folder in sweep.ranked],
             "paid": any(record["calls"]["cost_usd"] for record in self.records.values()),
             "ceiling": self._ceiling(),
@@ -116,20 +119,30 @@ class Contents:
         card = self.sweep.complete[0].scores["metrics"] if self.sweep.complete else {}
         return {heading: name for heading, name in known.items() if name in card}
 
+    def _excluded(self) -> bool:
+        """Whether the tables hold numbers of fewer items than were judged."""
+        there = (*self.sweep.complete, *self.sweep.looks)
+        return any("n_excluded" in folder.scores for folder in there)
+
+    def _hardly(self) -> bool:
+        """Whether the chosen one's score flatters it by less than two digits show."""
+        value = (self.sweep.selection.get("optimism") or {}).get("value")
+        return value is not None and value < HARDLY
+
     def _row(self, folder: RunFolder) -> dict[str, Any]:
         about, card = self._about(folder), folder.scores
         scores = Source(f"{folder.id}/scores.json", card)
         record = Source(f"{folder.id}/record.json", about["record"])
         row = about | {"calls": record, "cost": record.usd("calls", "cost_usd")}
         if not folder.complete:
-            why = about["record"]["incomplete_because"] or "calls are missing"
-            return row | {"standing": INCOMPLETE, "why": why}
+            return row | {"standing": INCOMPLETE, "why": folder.unranked}
         below = self.sweep.selection.get("below_floors") or {}
         return row | {
             "scores": scores,
             "card": card,
             "n": scores.count("n"),
             "coverage": scores.share("coverage"),
+            "excluded": scores.count("n_excluded") if "n_excluded" in card else "",
             "metrics": {head: scores.metric("metrics", key) for head, key in self._heads().items()},
             "prevalence": scores.share("prevalence_fail"),
             "level": scores.share("metrics", "agreement", "level"),

@@ -23,11 +23,10 @@ LONGEST_TAG = 5000  # characters; the least that a store allows
 
 
 def metrics(folder: RunFolder) -> dict[str, float]:
-    """Metric name -> value; of an incomplete run only how far it came."""
-    calls = folder.record["calls"]
+    """Metric name -> value; none of an incomplete run: the tag `calls` says how far it came."""
     if not folder.complete:
-        return {"coverage": calls["answered"] / calls["planned"]} if calls["planned"] else {}
-    card = folder.scores
+        return {}
+    card, calls = folder.scores, folder.record["calls"]
     shown = {name: card["metrics"][key]["value"] for name, key in TOP.items()}
     shown |= {"coverage": card["coverage"], "cost_usd": calls["cost_usd"]}
     shown |= dict(_bounds(card)) | {f"more/{key}": value for key, value in _more(card, calls)}
@@ -74,6 +73,8 @@ def tags(folder: RunFolder) -> dict[str, str]:
         found["look"] = f"{record['look']} of {record['looks']}"
     if len(models := record["calls"]["models"]) > 1:
         found["models"] = ", ".join(models)
+    if stopped := folder.stopped:
+        return found | {"stopped": f"after {stopped['after']} of {stopped['of']} items"}
     if not folder.complete:
         found["incomplete"] = record["incomplete_because"] or "calls are missing"
         return found

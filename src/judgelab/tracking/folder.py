@@ -56,6 +56,13 @@ class RunFolder:
         return dict(found) if found else None
 
     @property
+    def unranked(self) -> str:
+        """Why there is no score."""
+        if stopped := self.stopped:
+            return f"Stopped by the race after {stopped['after']} of {stopped['of']} items"
+        return f"Incomplete: {self.record['incomplete_because'] or 'calls are missing'}"
+
+    @property
     def config(self) -> dict[str, Any]:
         config = self._read("config.yaml", _yaml)
         if not isinstance(config, dict):
@@ -70,6 +77,11 @@ class RunFolder:
     def scores(self) -> dict[str, Any]:
         """The scorecard; empty where the run is incomplete."""
         return self._json("scores.json") if self.complete else {}
+
+    @property
+    def sweep(self) -> dict[str, Any]:
+        """What is known of a sweep, in the folder of one."""
+        return self._json("sweep.json")
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -119,7 +131,7 @@ class RunFolder:
         self.write(name, (_as_json(row) + "\n" for row in rows))
 
     def _json(self, name: str) -> dict[str, Any]:
-        content = self._read(name, json.loads)
+        content = self._read(name, _finite_json)
         if not isinstance(content, dict):
             raise self._damaged(name, "no object")
         return content
@@ -141,6 +153,15 @@ class RunFolder:
             f"{self.path / name} is damaged ({why}). Restore it, or delete the folder and make "
             "the run again: answers that were paid for are in the call store."
         )
+
+
+def _finite_json(text: str) -> Any:
+    """What is no number has no place in a record: undefined is null with a reason."""
+
+    def refused(constant: str) -> None:
+        raise ValueError(f"{constant} is no number")
+
+    return json.loads(text, parse_constant=refused)
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -192,6 +213,11 @@ def runs_folder() -> Path:
 def all_runs() -> list[RunFolder]:
     """Every run of the lab, by id; the folders of sweeps are none."""
     return [RunFolder(path.parent) for path in sorted(runs_folder().glob("*/record.json"))]
+
+
+def all_sweeps() -> list[RunFolder]:
+    """The folder of every sweep of the lab, by id."""
+    return [RunFolder(path.parent) for path in sorted(runs_folder().glob("*/sweep.json"))]
 
 
 def find_run(name: str) -> RunFolder:

@@ -160,7 +160,7 @@ class _Projecting:
         self.store.dataset(run, record, str(folder.config["dataset"]["path"]), record["part"])
         self.store.files(run, self._files(folder))
         self.store.texts(run, made)
-        self.store.end(run, done=folder.complete, at=max(at, began))
+        self.store.end(run, done=folder.complete or bool(folder.stopped), at=max(at, began))
         return str(run.info.run_id)
 
     def _pages(self, folder: RunFolder) -> dict[str, str]:

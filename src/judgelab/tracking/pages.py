@@ -59,7 +59,10 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
     if card:
         level = f"intervals at {100 * card['metrics']['agreement']['level']:.3g}%"
         shown = ", ".join(f"{heading} {in_words(card, key)}" for key, heading in COLUMNS.items())
-        lines.append(f"{shown} ({card['n']} items; positive class: fail; {level})")
+        excluded = ""
+        if "n_excluded" in card:
+            excluded = f", {card['n_excluded']} of them excluded, coverage {card['coverage']:.0%}"
+        lines.append(f"{shown} ({card['n']} items{excluded}; positive class: fail; {level})")
         counts = card["confusion"]
         wrong = f"{counts['fn']} missed failures, {counts['fp']} false alarms"
         more = ": `disagreements.md` among the artifacts holds both critiques"
@@ -67,7 +70,7 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
         if record["mode"] == "cv":
             lines.append(EXPLORATORY)
     else:
-        lines.append(f"Incomplete: {record['incomplete_because'] or 'calls are missing'}.")
+        lines.append(f"{folder.unranked}.")
     lines.append(f"Verdicts: {accounts.in_words(record['calls'])}.")
     lines.append(f"From its record, without a call: `judgelab rerun {folder.id[:8]}`")
     return "\n\n".join(lines)
@@ -77,7 +80,8 @@ def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
     """A Markdown table of at most `room` characters, best first, with human against human
     below it; baselines are in italics."""
     paid = any(folder.record["calls"]["cost_usd"] for folder in sweep.ranked)
-    heads = ["variant", *COLUMNS.values(), "coverage", *(["USD"] if paid else [])]
+    excluded = ["excluded"] * any("n_excluded" in folder.scores for folder in sweep.complete)
+    heads = ["variant", *COLUMNS.values(), "coverage", *excluded, *(["USD"] if paid else [])]
     rows = [_table_row(heads), _table_row([":--"] * len(heads))]
     for folder in sweep.ranked:
         record = folder.record
@@ -86,10 +90,11 @@ def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
         name = f"*{name}* (baseline)" if record["baseline"] else name
         name += _marks(sweep, folder)
         if not folder.complete:
-            rows.append(_table_row([name, "incomplete", *[""] * (len(heads) - 2)]))
+            rows.append(_table_row([name, folder.unranked, *[""] * (len(heads) - 2)]))
             continue
         card = folder.scores
         cells = [name, *(in_words(card, key) for key in COLUMNS), f"{card['coverage']:.0%}"]
+        cells += [str(card.get("n_excluded", ""))] * len(excluded)
         rows.append(_table_row(cells + [f"{record['calls']['cost_usd']:.4f}"] * paid))
     last = _ceiling(sweep, len(heads))
     room -= sum(map(len, last))
@@ -102,7 +107,8 @@ def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
 def leaderboard_csv(sweep: Sweep) -> str:
     """The leaderboard as CSV: a row a run, best first, every metric with its bounds."""
     names = list(next((folder.scores["metrics"] for folder in sweep.complete), {}))
-    heads = ["variant", "baseline", "standing", "run", "n", "coverage", "cost_usd"]
+    excluded = ["n_excluded"] * any("n_excluded" in folder.scores for folder in sweep.complete)
+    heads = ["variant", "baseline", "standing", "run", "n", "coverage", "cost_usd", *excluded]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads + [f"{name}{part}" for name in names for part in ("", "_lo", "_hi")])
@@ -110,6 +116,7 @@ def leaderboard_csv(sweep: Sweep) -> str:
         record, card = folder.record, folder.scores
         about = [record["name"], record["baseline"], sweep.standing(folder), folder.id]
         about += [card.get("n"), card.get("coverage"), record["calls"]["cost_usd"]]
+        about += [card.get(name) for name in excluded]
         metrics = [card["metrics"][name] for name in names] if card else []
         writer.writerow(about + [m[part] for m in metrics for part in ("value", "lo", "hi")])
     return file.getvalue()

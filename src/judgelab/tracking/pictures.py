@@ -13,6 +13,7 @@ scores give the same bytes. Readable in black and white.
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -138,6 +139,10 @@ def _drawn(folder: RunFolder, name: str, made_of: Sequence[Path]) -> bool:
 
 
 def _write(folder: RunFolder, name: str, content: bytes) -> None:
-    beside = folder.path / f".{name}"
-    beside.write_bytes(content)
-    beside.replace(folder.path / name)
+    """Replace a picture; another process may be drawing the same one."""
+    beside = folder.path / f".{name}.{os.getpid()}"
+    try:
+        beside.write_bytes(content)
+        beside.replace(folder.path / name)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -47,7 +47,9 @@ def forest(sweep: Sweep) -> Figure:
     axes.set_xlabel(f"{named(sweep.metric)} and its {100 * level:.3g} % interval{chance}")
     more = len(sweep.complete) - len(folders)
     left_out = f" ({len(folders)} of {len(sweep.complete)} runs)" if more else ""
-    title(axes, f"{record['dataset']['name']}, {record['part']}: {first['n']} items{left_out}")
+    dropped = ", abstentions excluded" if "n_excluded" in first else ""
+    items = f"{first['n']} items{dropped}{left_out}"
+    title(axes, f"{record['dataset']['name']}, {record['part']}: {items}")
     legend(figure, styles, ceiling)
     return figure
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from judgelab import __version__, resources
 from judgelab.calls.accounts import Accounts
+from judgelab.data.looks import opened
 from judgelab.types import sha256
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def record(
     variant, optimizing = run.variant, run.optimizing or {}
     about = {name: optimizing[name] for name in ("candidates", "calls") if name in optimizing}
     made_by = {"optimizing": about} if about else {}
-    look = _look(bench.look) if bench.look else {}
+    look = _look(bench.look, bench) if bench.look else {}
     return {
         "name": variant.name,
         "variant": variant.id,
@@ -59,9 +60,11 @@ def record(
     }
 
 
-def _look(look: Look) -> dict[str, Any]:
+def _look(look: Look, bench: Bench) -> dict[str, Any]:
     raised = {"looks_raised": look.raised} if look.raised else {}
-    return {"look": look.number, "looks": look.budget, **raised}
+    content = {item.id: item.content for fold in bench.folds for item in fold.items}
+    seen = {"opened": opened(bench.labels, content)}
+    return {"look": look.number, "looks": look.budget, **raised, **seen}
 
 
 @cache

@@ -9,7 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from judgelab.scoring import in_words_of, short
+from judgelab.metrics.names import why_missing
+from judgelab.scoring import in_words_of, p_in_words, short
 
 COUNTED = "counted"  # what stands for a file where a number was counted from the data
 
@@ -22,12 +23,12 @@ class Source:
     content: Mapping[str, Any]
 
     def metric(self, *path: str | int) -> Markup:
-        """A metric and its interval: `.84 [.72, .91]`; a dash says why it is one."""
+        """A metric and its interval: `.84 [.72, .91]`; where one is missing it says why."""
         metric = self._at(path)
         bounds = {f"data-{end}": metric.get(end) for end in ("lo", "hi")}
         shown = _data(self._pointer(path), metric["value"], in_words_of(metric), bounds)
-        if metric["value"] is None and metric.get("reason"):
-            shown += Markup(" <small>{}</small>").format(metric["reason"].replace("_", " "))
+        if metric.get("reason"):
+            shown += Markup(" <small>{}</small>").format(why_missing(metric["reason"]))
         return shown
 
     def number(self, *path: str | int) -> Markup:
@@ -48,7 +49,7 @@ class Source:
 
     def p(self, *path: str | int) -> Markup:
         """A p-value, three digits of it."""
-        return self._shown(path, _p)
+        return self._shown(path, p_in_words)
 
     def _shown(self, path: tuple[str | int, ...], form: Callable[[Any], str]) -> Markup:
         value = self._at(path)
@@ -79,10 +80,6 @@ def summed(usd: float) -> Markup:
 def dollars(usd: float) -> str:
     """Money, to a hundredth of a cent."""
     return f"${usd:.4f}" if usd >= 0.001 else f"${usd:.2g}" if usd else "0"
-
-
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0").replace("1.000", "1")
 
 
 def _data(source: str, value: Any, text: str, more: Mapping[str, Any]) -> Markup:

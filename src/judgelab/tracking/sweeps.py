@@ -40,6 +40,12 @@ class Sweep:
         ranked = [run for run in near if run.exists]
         return cls(folder, about, ranked) if ranked else None
 
+    @classmethod
+    def around(cls, run: RunFolder) -> Sweep | None:
+        """The sweep that a run is of; None where it is of none, or the sweep is not there."""
+        id_ = run.record["sweep"]
+        return cls.of(RunFolder(run.path.parent / f"{id_}-sweep")) if id_ else None
+
     @property
     def name(self) -> str:
         judges = sum(not folder.record["baseline"] for folder in self.ranked)
@@ -60,7 +66,9 @@ class Sweep:
 
     @property
     def done(self) -> bool:
-        return not self.about["failed"] and all(folder.complete for folder in self.ranked)
+        return not self.about["failed"] and all(
+            folder.complete or folder.stopped for folder in self.ranked
+        )
 
     @property
     def complete(self) -> list[RunFolder]:
@@ -129,3 +137,16 @@ class Sweep:
         """Whether a run is in the set of those that cannot be told apart from the best; one below
         a floor may be."""
         return folder.id in (self.selection.get("best_set") or ())
+
+
+def tried_beside(run: RunFolder) -> set[str]:
+    """Every variant that the runs in this run's folder scored on its part of its split, baselines
+    left out."""
+    near = (RunFolder(path.parent).record for path in run.path.parent.glob("*/record.json"))
+    mine = run.record
+    return {
+        record["variant"]
+        for record in near
+        if (record["split"]["name"], record["part"]) == (mine["split"]["name"], mine["part"])
+        and not record["baseline"]
+    }

@@ -1,0 +1,61 @@
+"""What may be called, and what it may cost, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from judgelab import config as configs
+from judgelab.calls.line import Calls
+from judgelab.calls.pool import Pool
+from judgelab.commands import show
+from judgelab.judges.base import Judge
+from judgelab.racetrack import paid
+from judgelab.runner import Bench
+from judgelab.variants import Variant
+
+ESTIMATED_FROM = 16  # prompts of a variant
+
+
+def say_estimate(bench: Bench, variants: Sequence[Variant], more: int = 0) -> None:
+    """What may be spent, before it is; from a few prompts of each variant. `more` variants are not
+    known yet, and are taken to be as the first."""
+    calls, usd = 0.0, 0.0
+    for number, variant in enumerate(variants):
+        row, n = estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
+        n *= 1 + (more if number == 0 else 0)
+        calls, usd = calls + n * row[1], usd + n * row[4]
+    if usd:
+        cap = bench.pool.usd
+        budget = "no cap (budget.usd=null)" if cap is None else f"budget.usd={cap:g}"
+        show.err.print(f"at most {calls:,.0f} calls, about ${usd:.2f}; {budget}", soft_wrap=True)
+
+
+def estimate(
+    bench: Bench, variant: Variant, pool: Pool, most: int | None = None
+) -> tuple[list[float], float]:
+    """Verdicts, calls, tokens in, tokens out, USD; of the first `most` items of the first fold
+    alone, then the second value says how often these go into all."""
+    row: list[float] = [0, 0, 0, 0, 0.0]
+    folds, looked_at = bench.folds, 0
+    if most and not paid(variant.judge):
+        return row, 1.0
+    for fold in folds[:1] if most else folds:
+        judge = configs.build(variant.judge, Judge, "judge")
+        judge.prepare(fold.train, Calls(pool))
+        for interaction in fold.items[:most]:
+            looked_at += 1
+            for repeat in range(judge.repeats):
+                asked = judge.ask_estimate(interaction, repeat)
+                row = [a + b for a, b in zip(row, (1, *asked), strict=True)]
+    return row, sum(len(fold.items) for fold in folds) / max(1, looked_at)
+
+
+def calls_in_words(row: Sequence[float]) -> str:
+    """Of a row of `estimate`, or of the sum of several."""
+    verdicts, calls, tokens_in, tokens_out, usd = row
+    if not calls:
+        return f"{verdicts:,.0f} verdicts, no calls to send"
+    return (
+        f"{verdicts:,.0f} verdicts, {calls:,.0f} calls to send, about {tokens_in:,.0f} tokens in "
+        f"and {tokens_out:,.0f} out, about ${usd:.4f}"
+    )

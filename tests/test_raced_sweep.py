@@ -1,0 +1,102 @@
+"""A raced sweep from the shell: who is stopped, what is said of it, and that it can be undone."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from labs import Lab
+
+N = 150
+REST = ("stopped", "by", "the", "race:", "not", "ranked")
+JUDGES = {f"j{k:02d}": 0.55 + 0.03 * k for k in range(13)}
+WORDS = (
+    "-m", "dataset=jsonl", "dataset.path=items.jsonl", "dataset.name=made", "split.mode=holdout",
+    "split.ratios={train: 0, dev: 1, test: 0}", "model=none", "judge=recorded",
+    "judge.path=verdicts.jsonl", f"judge.name={','.join(JUDGES)}", "baselines=[always_pass]",
+    "search.floors.recall_fail=null",
+)  # fmt: skip
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    rng = random.Random(0)
+    lab = Lab(tmp_path)
+    labels = {f"i{n:03d}": "fail" if rng.random() < 0.4 else "pass" for n in range(N)}
+    lab.write("items.jsonl", "".join(
+        json.dumps({"id": id_, "input": f"question {id_} {rng.random()}", "output": id_ * 3,
+                    "label": label, "critique": f"because of {id_}"}) + "\n"
+        for id_, label in labels.items()
+    ))  # fmt: skip
+    flip = {"fail": "pass", "pass": "fail"}
+    lab.write("verdicts.jsonl", "".join(
+        json.dumps({"id": id_, "judge": name,
+                    "verdict": label if rng.random() < right else flip[label]}) + "\n"
+        for name, right in JUDGES.items() for id_, label in labels.items()
+    ))  # fmt: skip
+    return lab
+
+
+def rows(out: str) -> dict[str, dict]:
+    return {row["judge"]: row for row in json.loads(out)}
+
+
+def test_the_race_keeps_the_winner_pays_less_and_says_so(lab):
+    whole = rows(lab.run(*WORDS, "--json").out)
+    winner = next(name for name, row in whole.items() if row["chosen"])
+    assert all("stopped" not in row for row in whole.values()), "no race where nothing costs"
+
+    done = lab.run(*WORDS, "search.race=safe", "--json")
+    raced = rows(done.out)
+    stopped = {name: row["stopped"] for name, row in raced.items() if "stopped" in row}
+    assert raced[winner]["chosen"]
+    assert raced[winner]["metrics"] == whole[winner]["metrics"]
+    assert len(stopped) >= 4
+    assert all(5 < stop["after"] < stop["of"] == N for stop in stopped.values())
+    assert all("metrics" not in raced[name] for name in stopped), "no point estimate"
+    planned = sum(row["calls"]["planned"] for row in raced.values())
+    asked = planned - sum(row["calls"]["stopped"] for row in raced.values())
+    assert asked < 0.8 * planned
+    table = lab.run(*WORDS, "search.race=safe")
+    line = next(line for line in table.err.splitlines() if line.startswith("The race stopped"))
+    assert f"stopped {len(stopped)} of 13 variants early" in line
+    assert f"of {13 * N:,} planned verdicts" in line
+    assert "with probability 5% at most" in line
+    assert f"Not ranked: {len(stopped)} that were stopped early." in table.err
+
+    for name, stop in stopped.items():
+        row = next(line for line in table.out.splitlines() if line.startswith(name))
+        assert row.split()[1:] == [str(stop["after"]), *REST]
+
+
+def test_the_same_command_finds_the_same_race_and_a_sweep_without_one_goes_on(lab):
+    first = rows(lab.run(*WORDS, "search.race=safe", "--json").out)
+    (folder,) = lab.folder.glob("runs/*-sweep")
+    about = json.loads((folder / "sweep.json").read_text("utf-8"))
+    again = rows(lab.run(*WORDS, "search.race=safe", "--json").out)
+    assert again == first
+    assert json.loads((folder / "sweep.json").read_text("utf-8")) == about
+    assert set(about["race"]["stopped"]) == {r["run"] for r in first.values() if "stopped" in r}
+    assert about["selection"]["family"] == 14, "those stopped count, baselines too"
+
+    whole = rows(lab.run(*WORDS, "search.race=off", "--json").out)
+    assert all("stopped" not in row for row in whole.values())
+    assert len(list(lab.folder.glob("runs/*-sweep"))) == 2
+
+
+def test_a_race_through_tpe_stops_trials_too(lab):
+    done = lab.run(*WORDS, "search=tpe", "search.trials=9", "search.race=safe", "--json")
+    raced = rows(done.out)
+    assert len(raced) == 10
+    assert any("stopped" in row for row in raced.values())
+    again = lab.run(*WORDS, "search=tpe", "search.trials=9", "search.race=safe", "--json")
+    assert rows(again.out) == raced
+
+
+def test_a_kind_of_race_that_is_none_is_refused_before_anything_is_judged(lab):
+    done = lab("run", "tracking=none", *WORDS, "search.race=quick")
+    assert done.code == 2
+    assert "search.race=quick: allowed are off, safe, fast" in done.message
+    assert not (lab.folder / "runs").exists()
