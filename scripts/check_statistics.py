@@ -52,26 +52,9 @@ RESAMPLED = tuple(name for name in METRICS if name not in PROPORTIONS)
 FEW_CLASS = "fewer than 10 of a class"
 FEW_HITS = "fewer than 10 hits or misses"
 # Rows that do not hold, and why: docs/statistics.md says it to the user.
-_NORMAL = "the normal quantile is used from 10 clusters up, where t with G - 1 would be wider"
 _SPARSE = "30 clusters, their mistakes in a few of them, are few for a bootstrap, t or not"
-_HEAVY = (
-    "where no heavy item is among the mistakes, or all, nothing shows what the heavy ones may hide"
-)
-_CHOSEN = (
-    "the reference was chosen as the best: the family is then every pair, not the pairs with it"
-)
 KNOWN: dict[tuple[str, str], str] = {
-    ("proportions", "30 clusters"): _NORMAL,
     ("all others", "30 clusters"): _SPARSE,
-    **{
-        (kind, f"weights 1 and 4 by {by}"): _HEAVY
-        for kind in ("proportions", "all others")
-        for by in ("label", "verdict")
-    },
-    **{
-        ("Holm tells any from the best of them", where): _CHOSEN
-        for where in ("n 50", "n 100", "n 200", "n 100, variants correlate by 0.5")
-    },
 }
 
 

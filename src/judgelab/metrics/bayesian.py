@@ -80,7 +80,14 @@ class WeightedResamples:
 
 
 def resample_weighted(
-    units: Floats, items: int, heaviest: Floats, *, clusters: int | None, draws: int, seed: int
+    kinds: Floats,
+    counts: NDArray[np.int64],
+    items: int,
+    heaviest: Floats,
+    *,
+    clusters: int | None,
+    draws: int,
+    seed: int,
 ) -> WeightedResamples:
     """Bayesian bootstrap of items (or whole clusters) that carry sampling weights.
 
@@ -93,10 +100,11 @@ def resample_weighted(
     Science 16(2) (Jeffreys' interval).
 
     Args:
-        units: weights in each cell, one row an item or a cluster, shape (U, 6).
+        kinds: weights in each cell, one row a kind of item or of cluster, shape (K, 6).
+        counts: number of units of each kind, shape (K,).
         items: number of items in them.
         heaviest: the largest weight that an item of each cell could have, shape (6,).
-        clusters: number of clusters, or None where each row is an item.
+        clusters: number of clusters, or None where the units are items.
         draws: number of resamples.
         seed: of the draws.
 
@@ -105,7 +113,6 @@ def resample_weighted(
     """
     if draws < 1 or items < 1:
         raise ValueError(f"needs draws >= 1 and at least one item; got {draws} and {items}")
-    kinds, counts = np.unique(units, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
     step = max(1, CHUNK // len(counts))
 

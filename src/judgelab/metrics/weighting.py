@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,15 @@ class Weighted:
     most: Floats
     least: float
 
+    @cached_property
+    def kinds(self) -> tuple[Floats, NDArray[np.int64]]:
+        """The units that differ, shape (K, 6), and how many there are of each, shape (K,)."""
+        return np.unique(self.units, axis=0, return_counts=True)
+
     @property
     def table(self) -> Floats:
         """Weights in each cell, shape (6,)."""
-        kinds, counts = np.unique(self.units, axis=0, return_counts=True)
+        kinds, counts = self.kinds
         return np.asarray(counts @ kinds, np.float64)
 
     @property
@@ -77,7 +83,7 @@ class Weighted:
 
     def interval(self, proportion: Proportion, level: float) -> Interval:
         """Wilson at the effective items of the proportion's denominator."""
-        kinds, counts = np.unique(self.units, axis=0, return_counts=True)
+        kinds, counts = self.kinds
         hits, sizes = proportion.counts(kinds)
         won, of = (float(squares) for squares in proportion.counts(self.squares))
         return weighted_wilson(
@@ -116,7 +122,7 @@ class Weighted:
     def resamples(self, draws: int, seed: int) -> WeightedResamples:
         """Resampled tables of weights."""
         return resample_weighted(
-            self.units,
+            *self.kinds,
             int(self.counts.sum()),
             self.heaviest,
             clusters=self.clusters,
