@@ -63,7 +63,7 @@ def test_the_race_keeps_the_winner_pays_less_and_says_so(lab):
     line = next(line for line in table.err.splitlines() if line.startswith("The race stopped"))
     assert f"stopped {len(stopped)} of 13 variants early" in line
     assert f"of {13 * N:,} planned verdicts" in line
-    assert "with probability 5% at most" in line
+    assert "with probability 20% at most" in line
     assert f"Not ranked: {len(stopped)} that were stopped early." in table.err
 
     for name, stop in stopped.items():

@@ -157,6 +157,7 @@ def test_lists_that_rise_evenly_are_numbers_to_tpe(lab):
         (["search=tpe", "demos.k=1,2", "search.storage=env:NONE"], "NONE is not set"),
         (["search=tpe", "demos.k=1,2", "search.storage='pg://u:pw@h/d'"], "holds a password"),
         (["search=random", "demos.k=1,2", "search.trials=0"], "search.trials=0: a number from 1"),
+        (["demos.k=1,2", "search.alpha=1"], "search.alpha=1.0: a probability"),
         (["demos.k=1,2", "search.sampler=cma"], "allowed are grid, random, tpe"),
     ],
 )

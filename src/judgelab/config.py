@@ -66,6 +66,7 @@ class Search:
     trials: int = 30
     parallel: int = 4
     race: Any = None
+    alpha: float = 0.2
     storage: str | None = None
     seed: int = 0
 

@@ -9,7 +9,6 @@ from judgelab import racetrack
 from judgelab.axes import Span
 from judgelab.metrics.names import named
 from judgelab.metrics.policies import Policy, headline
-from judgelab.metrics.racing import ALPHA
 from judgelab.plans import Plan
 from judgelab.rules import Rules, place
 from judgelab.runner import Bench, Run
@@ -144,13 +143,14 @@ def rules_before(bench: Bench, now: Rules) -> list[dict[str, Any]]:
 def _race(plan: Plan, folders: Sequence[RunFolder]) -> dict[str, Any] | None:
     """What the race saved: verdicts planned and asked for, of all but the baselines."""
     judges = [variant.judge for variant in plan.variants]
-    kind = racetrack.kind(plan.variants[0].config["search"], judges)
+    search = plan.variants[0].config["search"]
+    kind = racetrack.kind(search, judges)
     if kind == "off":
         return None
     calls = [f.record["calls"] for f in folders if not f.record["baseline"]]
     return {
         "kind": kind,
-        "alpha": ALPHA if kind == "safe" else None,
+        "alpha": search["alpha"] if kind == "safe" else None,
         "variants": len(calls),
         "stopped": [f.id for f in folders if f.stopped],
         "planned": sum(one["planned"] for one in calls),
@@ -163,7 +163,7 @@ def _race_in_words(race: Mapping[str, Any] | None) -> list[str]:
         return []
     share = race["asked"] / max(1, race["planned"])
     promise = (
-        f"the best of all is among the stopped with probability {race['alpha']:.0%} at most"
+        f"the best of all is among them with probability {race['alpha']:.0%} at most"
         if race["kind"] == "safe"
         else "fast, without a promise that the best of all is not among the stopped"
     )

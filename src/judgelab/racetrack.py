@@ -70,6 +70,7 @@ class Track:
         rules: the metric and the floors that choose the winner.
         seed: of the items' order, over all folds.
         wide: calls that may be on their way at a time.
+        alpha: the most that the probability of stopping the winner may be.
         fast: by Optuna's WilcoxonPruner, without a promise.
     """
 
@@ -81,6 +82,7 @@ class Track:
         *,
         seed: int = 0,
         wide: int = 1,
+        alpha: float = ALPHA,
         fast: bool = False,
     ) -> None:
         self.order = random.Random(seed).sample(sorted(labels), len(labels))
@@ -89,7 +91,7 @@ class Track:
         self._wide = wide
         fails = np.array([labels[id_] == "fail" for id_ in self.order])
         options: dict[str, Any] = {"metric": rules.metric, "floors": rules.floors}
-        self._race: Racing = Race(fails, len(keys), **options, alpha=ALPHA)
+        self._race: Racing = Race(fails, len(keys), **options, alpha=alpha)
         if fast:
             from judgelab.metrics.wilcoxon import WilcoxonRace
 

@@ -68,6 +68,8 @@ def check(settings: Mapping[str, Any]) -> None:
             f"search.sampler={settings['sampler']}: allowed are {', '.join(SAMPLERS)}; "
             "each is a yaml: search=tpe."
         )
+    if not 0 < settings["alpha"] < 1:
+        raise ConfigError(f"search.alpha={settings['alpha']}: a probability, such as 0.2.")
     for key in ("trials", "parallel"):
         if settings[key] < 1:
             raise ConfigError(f"search.{key}={settings[key]}: a number from 1.")

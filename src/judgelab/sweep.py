@@ -111,6 +111,7 @@ class _Runs:
             rules(config),
             seed=config["seed"],
             wide=max(map(racetrack.in_flight, judges)),
+            alpha=config["search"]["alpha"],
             fast=kind == "fast",
         )
 
@@ -190,7 +191,7 @@ def _sweep_id(plan: Plan, bench: Bench) -> str:
     config = plan.variants[0].config
     raced = racetrack.kind(config["search"], [variant.judge for variant in plan.variants])
     if raced != "off":
-        judges += [raced, config["search"]["metric"], config["seed"]]
+        judges += [raced, *(config["search"][key] for key in ("metric", "alpha")), config["seed"]]
     data = [bench.dataset.sha256, bench.split.sha256, bench.part, bench.limit, bench.policy]
     return sha256([judges, data, __version__])[:8]
 

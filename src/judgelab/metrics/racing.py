@@ -20,8 +20,8 @@ variants nor by the pairs. Half of the wealth is bet by the losses so far (Kelly
 half by the distance that a walk back to 0 reaches with probability alpha.
 
 Sources: Waudby-Smith and Ramdas 2020, Confidence sequences for sampling without replacement
-(NeurIPS 33), section 3 and appendix, for m; Waudby-Smith and Ramdas 2024, Journal of the Royal
-Statistical Society B 86(1), section 5, for betting without replacement and its bets; Ville 1939.
+(NeurIPS 33), for m; Waudby-Smith and Ramdas 2024, Journal of the Royal
+Statistical Society B 86(1), for betting without replacement and its bets; Ville 1939.
 
 The loss. A metric that is a ratio of two sums over the items is at least v where a sum that is
 linear in v is: so each item has a loss for v = 0 and one for v = 1, and for the winner's own v,
@@ -54,6 +54,8 @@ from judgelab.metrics.confusion import (
 )
 
 Array = NDArray[np.float64]
+# Met where a rival is as good as the winner; scripts/bench_search.py shows how far below it the
+# share of lost winners stays in a sweep of unequal variants.
 ALPHA = 0.05
 _FALL = 0.2  # of the weights of those behind, in standard deviations of a variant's losses
 _PRIOR = 3.0  # items that the guess of the variance counts for
