@@ -35,6 +35,7 @@ FLOORS = (
     ("tracking",),
     ("runner", "sources", "drift"),
     ("rerun", "sweep", "compare"),
+    ("probe",),
     ("commands",),
     ("cli",),
 )
