@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -157,6 +159,7 @@ def test_what_it_asks_is_counted_before_and_is_asked_once(lab: Lab) -> None:
     order = [row["id"] for row in read_lines(folder / "verdicts.jsonl")]
     fails = [item for item in order if int(item[5:]) % 3 == 0]
     whole = json.loads(first)
+    assert planned == 26 * len(fails) + 6 * len(order), "as the README says"
     assert whole["items"] == len(order)
     assert whole["expert_fails"] == len(fails)
 
@@ -217,6 +220,26 @@ def test_what_the_budget_stops_goes_on_with_the_same_command(lab: Lab) -> None:
         whole = read_json(folder / "probe.json")["calls"]["planned"]
         assert len(server.asked) - before == whole
     assert times == whole // 150
+
+
+def test_an_interrupt_keeps_what_came_and_the_same_command_goes_on(lab: Lab) -> None:
+    running: list[subprocess.Popen[str]] = []
+
+    def answer(body: dict[str, Any]) -> str:
+        if running and len(server.asked) == before + 30:
+            running[0].send_signal(signal.SIGINT)
+        return honest(body)
+
+    with endpoint(answer) as server:
+        folder = judged(lab, server)
+        before = len(server.asked)
+        running.append(lab.start("probe", "latest", "--limit", "4"))
+        _, err = running[0].communicate(timeout=60)
+        assert running[0].returncode == 130, err
+        assert "go on with: judgelab probe latest --limit 4" in err
+        assert not (folder / "probe.json").exists()
+        assert lab("probe", "latest", "--limit", "4").code == 0
+        assert len(server.asked) - before == read_json(folder / "probe.json")["calls"]["planned"]
 
 
 def test_failed_calls_leave_it_incomplete(lab: Lab) -> None:
