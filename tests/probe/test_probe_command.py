@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from judgelab.probe import payloads
+from judgelab.types import sha256
 from labs import (
     Lab,
     endpoint,
@@ -469,7 +470,9 @@ def test_out_of_fold_it_is_exploratory_and_demos_stay_of_the_other_folds(lab: La
         server.asked.clear()
         found = probed(lab, "--limit", "9")
         assert found["exploratory"]
-        assert injection(found)["praise"]["passed"] == 9
+        fails = [row["id"] for row in data(60) if row["label"] == "fail"]
+        first = sorted(fails, key=lambda item: sha256(f"0:{item}"))[:9]
+        assert injection(found)["praise"]["flipped"] == first, "of the fixed order, not of a fold"
         inputs = {inside(row["input"]): row["id"] for row in data(60)}
         for body in server.asked:
             *shown, last = [m["content"] for m in body["messages"] if m["role"] == "user"]

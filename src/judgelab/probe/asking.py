@@ -70,8 +70,8 @@ def plan(bench: Bench, variant: Variant, limit: int | None = None) -> Plan:
     `limit` is the most items that get payloads, and that changes are tried on: the first of the
     fixed order.
     """
-    labels, order = bench.labels, bench.order
-    items = sorted(order, key=lambda item: order[item])
+    labels, part = bench.labels, "cv" if bench.split.mode == "cv" else bench.part
+    items = [item.id for item in bench.split.members(part) if item.id in labels]
     fails = [item for item in items if labels[item] == "fail"][:limit]
     items = items[:limit]
     calls = Calls(bench.pool, replies=deque(maxlen=0))  # the call store keeps what is paid for
