@@ -39,7 +39,10 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 112  # columns of a table
-COMMANDS = ("init", "run", "holdout", "rerun", "score", "compare", "data", "calls", "ui")
+COMMANDS = (
+    *("init", "run", "holdout", "rerun", "probe"),
+    *("score", "compare", "data", "calls", "ui"),
+)
 
 
 def test_help_lists_the_commands_in_the_order_people_need_them(lab):

@@ -177,6 +177,9 @@ CASES = (
     Case("rerun latest", 0),
     Case("rerun latest --live", 0),
     Case("rerun latest --live", 3, refuse=True),
+    Case("probe latest --limit 2", 3, refuse=True, says="401"),
+    Case("probe latest --limit 2", 0),
+    Case("probe {KEY}", 2, says="RUN=***"),
     Case("holdout latest", 3, refuse=True),
     Case("holdout latest", 2),
     # Servers that say the key.

@@ -97,6 +97,25 @@ def rerun(run: str, live: bool, data: str | None) -> None:
     command.rerun(run, live=live, data=data)
 
 
+@cli.command()
+@click.argument("run")
+@click.option("--limit", type=click.IntRange(1), help="The first N fails and N items alone.")
+@click.option("--gate", type=float, help="As probe.gate: the most flips, as a share.")
+@click.option("--dry-run", is_flag=True, help="Count calls, tokens and money; send nothing.")
+@click.option("--data", type=click.Path(), help="The dataset's file, where it has moved.")
+@click.option("--json", "as_json", is_flag=True, help="What was found as JSON.")
+def probe(run: str, **options: Any) -> None:
+    """Injection and bias.
+
+    Asks the judge of RUN, a run on dev, about items with payloads behind their outputs, and with
+    its demonstrations and words changed: what should not move a verdict. Exit 1 where a gate does
+    not hold.
+    """
+    from judgelab.commands import probe as command
+
+    command.probe(run, **options)
+
+
 FILE = click.Path(path_type=Path)
 POLICY = click.option(
     "--policy",

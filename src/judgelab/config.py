@@ -72,6 +72,13 @@ class Search:
 
 
 @dataclass
+class Probe:
+    """What `judgelab probe` asks of a judge; None is no gate."""
+
+    gate: float | None = None
+
+
+@dataclass
 class Caps:
     """The most that each variant may take; None is no cap."""
 
@@ -103,6 +110,7 @@ class RunConfig:
     tracking: Any = None
     scores: Scores = field(default_factory=Scores)
     search: Search = field(default_factory=Search)
+    probe: Probe = field(default_factory=Probe)
     budget: Budget = field(default_factory=Budget)
     baselines: list[str] = field(default_factory=list)
     axes: dict[str, Any] = field(default_factory=dict)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,26 @@ def rerun(folder: RunFolder, pool: Pool, data: str | None = None) -> Rerun:
     dataset's file; a rubric or template that the lab does not have is read from the run folder.
     Raises DataError where items of the run are gone from the data.
     """
+    with as_it_was(folder, pool, data) as (bench, variant):
+        return _rerun(folder, bench, variant)
+
+
+@contextmanager
+def as_it_was(
+    folder: RunFolder, pool: Pool, data: str | None = None
+) -> Iterator[tuple[Bench, Variant]]:
+    """The bench and the judge of a complete run, from its record; arguments and errors as `rerun`.
+
+    Inside, a rubric or template that the lab does not have is read from the run folder.
+    """
     if not folder.complete:
         raise UserError(f"{folder.id} is incomplete; the command that made it completes it.")
-    config = folder.config
+    config, record = folder.config, folder.record
     if data:
         config["dataset"]["path"] = str(Path(data).absolute())
+    variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
     with resources.spares(_own_texts(folder, config["judge"])):
-        return _rerun(folder, config, pool)
+        yield _bench(folder, config, record, _load(config), pool), variant
 
 
 def under(folder: RunFolder, budget: int, raised: str) -> bool:
@@ -95,20 +109,17 @@ def _load(config: Mapping[str, Any]) -> Dataset:
     return load(configs.build_part(config, "dataset", DatasetConfig))
 
 
-def _rerun(folder: RunFolder, config: Mapping[str, Any], pool: Pool) -> Rerun:
-    dataset = _load(config)
+def _rerun(folder: RunFolder, bench: Bench, variant: Variant) -> Rerun:
     record = folder.record
-    bench = _bench(folder, config, record, dataset, pool)
-    variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
-    calls = Calls(pool)
+    calls = Calls(bench.pool)
     verdicts = asyncio.run(_judge(bench, variant, calls))
     if not calls.accounts.complete:
         raise IncompleteError(
             f"the rerun could not judge every item ({calls.accounts.detail}). Nothing was changed."
         )
-    result = Rerun(moved=_moved(folder, record, dataset, config))
+    result = Rerun(moved=_moved(folder, record, bench.dataset, variant.config))
     result.compared = len(verdicts)
-    _compare_verdicts(result, folder.verdicts, verdicts, live=pool.record is None)
+    _compare_verdicts(result, folder.verdicts, verdicts, live=bench.pool.record is None)
     result.closed = _closed(bench, record, result)
     if not result.closed:
         _compare_scores(result, folder.scores, runner.scores(bench, record["name"], verdicts))

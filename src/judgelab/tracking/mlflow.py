@@ -32,6 +32,9 @@ WITHOUT_TEXTS = (
     "scores.json",
     "confusion.png",
     "confusion.svg",
+    "probe.json",
+    "probe.png",
+    "probe.svg",
 )
 MINE = "mlflow.json"
 UNREACHABLE = re.compile("Failed to establish a new connection|Failed to resolve|timed out")

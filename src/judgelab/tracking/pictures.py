@@ -5,6 +5,7 @@
     differences    of a sweep: each variant minus the reference, where they were compared
     cost           of a sweep: cost against the metric, where something costs
     rounds         of a sweep: agreement by round of labels, where there are two
+    probe          of a run that was probed: what payloads do to it
 
 Drawn with figures of their own (no pyplot state) and written without dates, so that the same
 scores give the same bytes. Readable in black and white.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgelab.scoring import in_words
-from judgelab.tracking import costs, plots
+from judgelab.tracking import costs, plots, probes
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
@@ -37,6 +38,15 @@ def confusion(folder: RunFolder) -> None:
     """confusion.png and .svg of a complete run; nothing for others, and not drawn twice."""
     if folder.complete and not _drawn(folder, "confusion", [folder.path / "scores.json"]):
         _save(folder, "confusion", _confusion(folder.scores, folder.record))
+
+
+def probe(folder: RunFolder, found: Mapping[str, Any]) -> bool:
+    """probe.png and .svg of what a probe found (probe.json); whether there was anything to draw."""
+    if not found["injection"]["n"]:
+        return False
+    if not _drawn(folder, "probe", [folder.path / "probe.json"]):
+        _save(folder, "probe", probes.injections(found))
+    return True
 
 
 def of_sweep(sweep: Sweep) -> list[str]:
