@@ -161,6 +161,7 @@ async def improve(bench: Bench, run: Run) -> Run:
     config = {**variant.config, "judge": dict(found.judge)}
     better = replace(variant, judge=found.judge, config=config)
     about = {"candidates": found.candidates, "from": variant.judge, "calls": calls.costs()}
+    about |= {"notes": list(found.notes)} if found.notes else {}
     return Run(better, run.folder, texts(better), about | {"story": found.story})
 
 

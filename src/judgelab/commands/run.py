@@ -45,6 +45,7 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     say_estimate(bench, plan.variants)
     bench, runs, failed = run_stoppable(_judge_all(plan, bench), pool)
     show.notes(odd_answers([run.folder for run in runs], pool))
+    show.notes(optimized([run.folder for run in runs]))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
     metric = plan.variants[0].config["search"]["metric"]
     folders = sweep.rank([run.folder for run in runs if run.folder.exists], metric)
@@ -126,6 +127,16 @@ def odd_answers(folders: Sequence[RunFolder], pool: Pool) -> list[str]:
                 "moved within this run: its scores are of no one judge"
             )
     return found
+
+
+def optimized(folders: Sequence[RunFolder]) -> list[str]:
+    """What the optimizers of these runs found."""
+    records = [folder.record for folder in folders if folder.exists]
+    return [
+        f"{record['name']}: {note}"
+        for record in records
+        for note in record.get("optimizing", {}).get("notes", ())
+    ]
 
 
 def say_estimate(bench: Bench, variants: Sequence[Variant]) -> None:

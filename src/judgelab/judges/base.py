@@ -23,7 +23,8 @@ def added(*estimates: Estimate) -> Estimate:
 class Judge(ABC):
     """Made from a config, then `prepare` once, then `judge` once a repeat.
 
-    `answers` is how many answers of a model a verdict takes at most.
+    `answers` is how many answers of a model a verdict takes at most, `rehearsed` how many come
+    before the first one; known after `prepare`.
 
     A judge sees no labels but those of train, changes no interaction, and never raises for one
     interaction: it abstains with a reason, or, where a call failed for no fault of the item, gives
@@ -33,6 +34,7 @@ class Judge(ABC):
     repeats: int = 1
     llm = False  # whether a language model decides
     answers = 0
+    rehearsed = 0
 
     @classmethod
     def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:

@@ -79,6 +79,7 @@ class PromptedJudge(Judge):
         self.calls = calls
         self.demos.prepare(train)
         self._rehearsal = self.demos.rehearsal()
+        self.rehearsed = self.answers * len(self._rehearsal)
         # Out of fold an example is rehearsed for several folds: each is a part of its own.
         ids = sorted(example.id for _, example in self._rehearsal)
         self._rehearsal_calls = calls.part(f"demos {sha256(ids)[:8]}")

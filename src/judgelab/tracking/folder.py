@@ -7,6 +7,7 @@
     verdicts.jsonl    what was made of them, in the fixed order
     scores.json       the scorecard; there once every verdict is
     rubric.md ...     the texts that the judge was made of
+    optimizer.json    how it was made better first, where it was
 
 A sweep has a folder too: sweep.json, and the leaderboard as a picture where it is tracked.
 """
@@ -61,6 +62,11 @@ class RunFolder:
     def scores(self) -> dict[str, Any]:
         """The scorecard; empty where the run is incomplete."""
         return self._json("scores.json") if self.complete else {}
+
+    @property
+    def optimizing(self) -> dict[str, Any]:
+        """How the run's judge was made better before it judged; empty where it was not."""
+        return self._json("optimizer.json") if (self.path / "optimizer.json").is_file() else {}
 
     @property
     def verdicts(self) -> list[Verdict]:

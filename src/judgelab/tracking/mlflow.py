@@ -32,6 +32,8 @@ WITHOUT_TEXTS = (
     "scores.json",
     "confusion.png",
     "confusion.svg",
+    "cascade.png",
+    "cascade.svg",
 )
 MINE = "mlflow.json"
 UNREACHABLE = re.compile("Failed to establish a new connection|Failed to resolve|timed out")
@@ -94,6 +96,7 @@ class MLflowTracking:
         experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
         for folder in runs:
             pictures.confusion(folder)
+            pictures.cascade(folder)
         with _guarded(uri):
             store = Store.open(uri, experiment or f"judgelab/{dataset.name}")
             texts = local if self.texts is None else self.texts

@@ -1,6 +1,7 @@
 """Pictures of run folders, as PNG and SVG in the folder they belong to.
 
     confusion      of a run: expert against judge
+    cascade        of a run whose threshold was found on dev: what handing over gains
     leaderboard    of a sweep: every variant's metric with its interval
     differences    of a sweep: each variant minus the reference, where they were compared
     cost           of a sweep: cost against the metric, where something costs
@@ -36,6 +37,14 @@ def confusion(folder: RunFolder) -> None:
     """confusion.png and .svg of a complete run; nothing for others, and not drawn twice."""
     if folder.complete and not _drawn(folder, "confusion", [folder.path / "scores.json"]):
         _save(folder, "confusion", _confusion(folder.scores, folder.record))
+
+
+def cascade(folder: RunFolder) -> None:
+    """cascade.png and .svg of a run whose optimizer drew a curve; nothing for others."""
+    path = folder.path / "optimizer.json"
+    story = folder.optimizing.get("story", {})
+    if "curve" in story and not _drawn(folder, "cascade", [path]):
+        _save(folder, "cascade", plots.handing_over(story))
 
 
 def of_sweep(sweep: Sweep) -> list[str]:

@@ -24,7 +24,8 @@ PACKAGES = ("numpy", "scikit-learn", "jinja2", "hydra-core", "mlflow", "litellm"
 def record(bench: Bench, run: Run, accounts: Accounts) -> dict[str, Any]:
     """record.json of a run. What its optimizer used is beside `calls`, not in it."""
     variant, optimizing = run.variant, run.optimizing or {}
-    about = {name: optimizing[name] for name in ("candidates", "calls") if name in optimizing}
+    kept = ("candidates", "calls", "notes")
+    about = {name: optimizing[name] for name in kept if name in optimizing}
     made_by = {"optimizing": about} if about else {}
     look = _look(bench.look) if bench.look else {}
     return {
