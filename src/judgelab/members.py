@@ -11,6 +11,7 @@ that chooses a model has that model's own settings.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -129,7 +130,8 @@ def _carries_over(override: str, chosen: Mapping[str, Any]) -> bool:
 def _override(value: Any) -> str:
     """A value in Hydra's grammar."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        # A backslash is one but before a quote, where it is doubled.
+        escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
         return f"'{escaped}'"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}: {_override(one)}" for key, one in value.items()) + "}"

@@ -22,6 +22,7 @@ from judgelab.data.split import Fold, Split, SplitConfig, make_split
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.metrics.policies import check_policy
+from judgelab.models.base import CallFailed
 from judgelab.optimizers.base import Optimizer
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
@@ -144,8 +145,13 @@ async def run(bench: Bench, run: Run, progress: Progress = lambda variant, verdi
         return
     with run.folder.spool() as replies:
         calls = Calls(bench.pool, replies=replies)
-        run = await improve(bench, run)
-        verdicts = await judge(bench, run.variant, calls, progress)
+        try:
+            run = await improve(bench, run)
+            verdicts = await judge(bench, run.variant, calls, progress)
+        except CallFailed as failure:  # the optimizer's: there is no judge yet
+            calls.accounts.planned = len(bench.order) * run.variant.judge.get("repeats", 1)
+            calls.failed(failure)
+            verdicts = []
         write(bench, run, calls.accounts, replies, verdicts)
 
 

@@ -82,7 +82,7 @@ def sweep(
         parts = _parts(node, optimizer)
         shown = {k: v for k, v in choice.items() if _used(composed, parts, k)}
         varying = [key for key in shown if len(axes[key]) > 1] or list(shown)
-        name = _name(composed, parts, varying, shown)
+        name = _name(composed, parts, varying, shown) or _name(composed, parts, DEFAULT_AXES)
         variant = Variant(name, node, _whole(composed, node), shown, optimizer=optimizer)
         first = variants.setdefault(variant.id, variant)
         if first is not variant:

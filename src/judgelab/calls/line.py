@@ -84,7 +84,7 @@ class Calls:
         else:
             self.accounts.abstained[verdict.reason or "unsure"] += 1
 
-    def failed(self, failure: CallFailed, item: str, repeat: int) -> None:
+    def failed(self, failure: CallFailed, item: str = "", repeat: int = 0) -> None:
         """Book a verdict that fails, as a call has no answer; after an interrupt it is not come
         to."""
         if isinstance(failure, BudgetSpent):
@@ -117,5 +117,5 @@ class Part(Calls):
     def __post_init__(self) -> None:
         """The purse is the whole judge's."""
 
-    def failed(self, failure: CallFailed, item: str, repeat: int) -> None:
+    def failed(self, failure: CallFailed, item: str = "", repeat: int = 0) -> None:
         self.failures[item, repeat] = failure

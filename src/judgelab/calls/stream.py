@@ -39,15 +39,8 @@ async def as_completed(
             workers.append(asyncio.create_task(worker()))
             if n % STARTED == STARTED - 1:
                 await asyncio.sleep(0)
-        running = limit
-        while running:
-            result = await done.get()
-            if not isinstance(result, _End):
-                yield result
-            elif result.error is None:
-                running -= 1
-            else:
-                raise result.error
+        async for result in _until_ended(done, limit):
+            yield result
     finally:
         for task in workers:
             task.cancel()
@@ -74,19 +67,24 @@ async def merged(streams: Sequence[AsyncGenerator[B, None]]) -> AsyncGenerator[t
 
     tasks = [asyncio.create_task(drain(*numbered)) for numbered in enumerate(streams)]
     try:
-        running = len(tasks)
-        while running:
-            result = await done.get()
-            if not isinstance(result, _End):
-                yield result
-            elif result.error is None:
-                running -= 1
-            else:
-                raise result.error
+        async for result in _until_ended(done, len(tasks)):
+            yield result
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until_ended(done: asyncio.Queue[B | _End], running: int) -> AsyncGenerator[B, None]:
+    """What is put into the queue, until all who put something in have ended, or one has failed."""
+    while running:
+        result = await done.get()
+        if not isinstance(result, _End):
+            yield result
+        elif result.error is None:
+            running -= 1
+        else:
+            raise result.error
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from judgelab import config as configs
-from judgelab import resources, runner, sweep
+from judgelab import members, resources, runner, sweep
 from judgelab.calls.accounts import in_words, total
 from judgelab.calls.budget import Budget
 from judgelab.calls.line import Calls
@@ -366,9 +366,14 @@ def _no_winner(bench: Bench, plan: sweep.Plan, choice: Mapping[str, Any]) -> Non
 
 def _is_offline(variant: Variant) -> bool:
     """Whether a variant is what a machine without an LLM makes do with."""
-    offline = ("models.neighbours.", "judges.classifier.", "judges.constant.")
-    target = (variant.judge.get("model") or variant.judge)["_target_"]
-    return variant.baseline or any(name in target for name in offline)
+
+    def offline(judge: Mapping[str, Any]) -> bool:
+        if inner := [member for _, member in members.inner(judge)]:
+            return all(map(offline, inner))
+        target = (judge.get("model") or judge)["_target_"]
+        return any(f".{name}." in target for name in ("neighbours", "classifier", "constant"))
+
+    return variant.baseline or offline(variant.judge)
 
 
 def _floors(choice: Mapping[str, Any]) -> str:

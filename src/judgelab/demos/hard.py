@@ -31,7 +31,8 @@ class HardDemos(DemoSelector):
             return []
         found: list[Rehearsed] = []
         for fold in self._folds:
-            others = [example for example in self.train if example not in fold]
+            own = {example.id for example in fold}
+            others = [example for example in self.train if example.id not in own]
             shown = BalancedDemos(self.k, self.seed)
             demos = shown.select(others, None, self.k, random.Random(self.seed))
             found += [(demos, example) for example in fold]

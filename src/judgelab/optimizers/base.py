@@ -46,4 +46,9 @@ class Optimizer(ABC):
     async def improve(
         self, judge: Mapping[str, Any], train: TrainSet, dev: DevSet, calls: Calls
     ) -> Improved:
-        """A judge at least as good on dev; the same one where none was found."""
+        """A judge at least as good on dev; the same one where none was found.
+
+        Raises:
+            CallFailed: calls that it cannot do without have no answer. The run is incomplete, and
+                the same command goes on from what is in the store.
+        """

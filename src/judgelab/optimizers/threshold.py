@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from judgelab import config as configs
 from judgelab.calls.line import Calls
 from judgelab.data.split import DevSet, TrainSet
-from judgelab.errors import ConfigError, IncompleteError
+from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.judges.cascade import CascadeJudge
 from judgelab.judges.several import Member
@@ -59,7 +59,7 @@ class Threshold(Optimizer):
 
         Raises:
             ConfigError: dev has no fail, the budget no room, or the cheap judge is never sure.
-            IncompleteError: calls failed; what came in is in the call store.
+            CallFailed: one of the two has no verdict on an item.
         """
         cascade = configs.build(judge, CascadeJudge, "judge")
         cascade.prepare(train, calls)
@@ -119,12 +119,9 @@ async def _judged(member: Member, examples: Sequence[Example]) -> list[list[Verd
     """The repeats of a member on each item, in their order."""
     items = [example.interaction for example in examples]
     found = {given[0].id: given async for given in member.judged(items, 0)}
-    if lost := [item.id for item in items if item.id not in found]:
-        why = member.failure(lost[0], 0)
-        raise IncompleteError(
-            f"optimizer=threshold: judge.{member.path} has no verdict on {len(lost)} of "
-            f"{len(items)} items of dev ({why}). The same command goes on from there."
-        )
+    failures = filter(None, (member.failure(item.id, 0) for item in items))
+    if failure := next(failures, None):
+        raise failure
     return [found[item.id] for item in items]
 
 
