@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -189,6 +190,18 @@ def test_a_panel_without_an_llm_is_no_winner_and_no_failure(tmp_path: Path) -> N
         "run", "-m", "judge.members=[{demos: nearest},assertion],[assertion,classifier]", *more
     )
     assert code.code == 1, code.err
+
+
+def test_what_changed_between_two_panels_names_the_member(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    for k in (2, 8):
+        typed = f"judge.members=[{{demos: nearest}},{{demos.k: {k}}},assertion]"
+        lab.run("judge=panel", typed, "limit=30")
+    done = lab("compare", *(folder.name for folder in lab.runs))
+    assert done.code == 0, done.err
+    said = " ".join((done.out + done.err).split())
+    assert re.search(r"members\.1\.demos\.k [28] → [28]", said), said
+    assert "members.0" not in said
 
 
 # --- optimizer=threshold
