@@ -36,7 +36,7 @@ from labs import (
 )
 
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl")
-DEMOS = "demos=none,random,balanced,diverse,nearest"
+DEMOS = "demos=none,random,balanced,diverse,nearest,hard"
 NEIGHBOURS = "demos=random,balanced,diverse,nearest"
 CHECK = """
 def short(interaction):
@@ -48,6 +48,18 @@ SINGLE = (
     ("judge=recorded", "judge.path=verdicts.jsonl"),
     ("judge=classifier",),
     ("judge=constant", "judge.verdict=fail"),
+    (
+        "judge=panel",
+        "judge.members=[{judge: assertion, check: checks.short},classifier,always_fail]",
+        "model=none",
+    ),
+    (
+        "judge=cascade",
+        "judge.cheap=classifier",
+        "judge.dear={judge: recorded, path: verdicts.jsonl}",
+        "judge.threshold=0.6",
+        "model=none",
+    ),
 )
 Rows = list[dict[str, Any]]
 
@@ -138,11 +150,11 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
 
 def test_shuffled_test_labels_change_no_byte_of_a_sweep(twins: Any) -> None:
     (asked, before), (again, after) = twins("test")
-    assert len(asked) == len(set(asked)) > 5 * 40
+    assert len(asked) == len(set(asked)) > 6 * 40
     assert asked == again
     assert before.keys() == after.keys()
     kinds = Counter(Path(name).name for name in before)
-    judged = 5 + 3 + len(SINGLE)
+    judged = 6 + 3 + len(SINGLE)
     for name in ("verdicts.jsonl", "replies.jsonl", "scores.json", "record.json"):
         assert kinds[name] == judged
     assert kinds["sweep.json"] == kinds["report.html"] == 1
@@ -150,7 +162,7 @@ def test_shuffled_test_labels_change_no_byte_of_a_sweep(twins: Any) -> None:
         assert text == after[name], name
     chosen = json.loads(before["<sweep>-sweep/sweep.json"])["selection"]
     assert chosen["chosen"]
-    assert len(chosen["pairs"]) == 7
+    assert len(chosen["pairs"]) == 8
 
 
 def test_the_canary_sings_where_labels_of_dev_are_shuffled(twins: Any) -> None:
@@ -233,7 +245,7 @@ def test_on_random_labels_no_judge_differs_from_a_constant_one(
     constant = [card for card in cards if card["judge"].startswith("always")]
     assert {card["metrics"]["agreement"]["value"] for card in constant} == {0.5}
     judged = [card for card in cards if card not in constant]
-    assert len(judged) == len(seeds) * (5 + 1 + 4 + 1 + 1)
+    assert len(judged) == len(seeds) * (6 + 1 + 4 + 1 + 1)
     for name, chance in (("agreement", 0.5), ("kappa", 0.0), ("balanced_accuracy", 0.5)):
         found = [card["metrics"][name] for card in judged]
         misses = [not m["lo"] <= chance <= m["hi"] for m in found if m["lo"] is not None]

@@ -54,6 +54,8 @@ EMPTY |= {("search", name) for name in ("grid", "random", "tpe")}  # settings, n
 # What a yaml leaves to the user.
 NEEDED = {
     ("judge", "recorded"): ["judge.path=verdicts.jsonl"],
+    ("judge", "panel"): ["judge.members=[{rubric: generic},{demos: nearest}]"],
+    ("judge", "cascade"): ["judge.cheap={demos: none}", "judge.dear={reasoning: cot}"],
     ("model", "openai_compatible"): ["model.name=m", "model.base_url=http://127.0.0.1:1/v1"],
     ("model", "litellm"): ["model.name=openai/m"],
     ("model", "vllm"): ["model.name=m"],
@@ -196,7 +198,7 @@ MISTAKES = {
     "in a group": ("demos.kk=4", r"^demos\.kk: no such key\. Allowed in demos: k, seed, show\."),
     "in a group, added": ("+judge.rubrik=a", r"^judge: .*'rubrik'.*Allowed: rubric, template"),
     "in scores": ("scores.polic=error", r"^scores\.polic: no such key.*Allowed in scores: policy"),
-    "option": ("demos=nope", r"demos/nope.*'demos': balanced diverse nearest none random$"),
+    "option": ("demos=nope", r"demos/nope.*'demos': balanced diverse hard nearest none random$"),
     "recipe": ("experiment=nope", r"experiment/nope.*code_or_model"),
     "rubric": ("judge.rubric=nope", r"no prompts/rubrics/nope\.md\. There are: .*generic.*Write "),
     "template": ("judge.template=nope", r"no prompts/templates/nope\.j2\. There are: judge"),

@@ -24,7 +24,7 @@ PACKAGE = Path(judgelab.__file__).parent
 FLOORS = (
     ("judgelab", "types", "errors"),
     ("resources", "models.secrets"),
-    ("build", "loader"),
+    ("build", "loader", "members"),
     ("config",),
     ("models.base",),
     ("prompts", "parsing"),

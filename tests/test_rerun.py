@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -92,7 +91,7 @@ def test_byte_for_byte(lab, monkeypatch):
     assert result.same
     assert result.compared == 40
     copy = RunFolder(lab.folder / "copy")
-    copy.write_lines("verdicts.jsonl", [asdict(verdict) for verdict in written[0]])
+    copy.write_lines("verdicts.jsonl", [verdict.to_json() for verdict in written[0]])
     copy.write_json("scores.json", written[1])
     for name in ("verdicts.jsonl", "scores.json"):
         assert (copy.path / name).read_bytes() == (folder.path / name).read_bytes()

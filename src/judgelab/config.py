@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from judgelab import resources
+from judgelab import members, resources
 from judgelab.build import PARTS, build, build_part, variant_id, variant_of
 from judgelab.errors import ConfigError
 from judgelab.models.secrets import holding
@@ -158,6 +158,8 @@ def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
     refuse_secrets(overrides)
     try:
         config, choices = _loaders[-1].compose(overrides)
+        if isinstance(config.judge, DictConfig):
+            members.expand(config.judge, overrides, choices, _compose_member)
     except (HydraException, OmegaConfBaseException) as error:
         if lenient and "You must specify 'model'" in str(error):
             return compose([*overrides, "model=none"])
@@ -167,6 +169,15 @@ def compose(overrides: Sequence[str], *, lenient: bool = False) -> Composed:
     if strange := {str(key) for key in config} - set(TOP):
         raise ConfigError(f"{', '.join(sorted(strange))}: no such key. Allowed: {', '.join(TOP)}.")
     return Composed(config, {key: str(choice) for key, choice in choices.items()})
+
+
+def _compose_member(overrides: Sequence[str]) -> tuple[DictConfig, Mapping[str, str | None]]:
+    from hydra.errors import HydraException
+
+    try:
+        return _loaders[-1].compose(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_explain(error, overrides)) from error
 
 
 def resolved(node: Any) -> Any:

@@ -73,7 +73,8 @@ def _fails(before: RunFolder, after: RunFolder) -> Changes:
 def _texts(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            kind = "code" if name.endswith(".py") else TEXTS.get(name, "judge")
+            of_member = ".".join(name.split(".")[-2:])
+            kind = "code" if name.endswith(".py") else TEXTS.get(of_member, "judge")
             gone, new = name not in after, name not in before
             yield kind, f"{name} {'is gone' if gone else 'is new' if new else 'reads otherwise'}"
 
@@ -117,6 +118,8 @@ def _differences(before: Any, after: Any) -> str:
 
 
 def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, list) and any(isinstance(one, Mapping) for one in node):
+        node = {str(number): one for number, one in enumerate(node)}
     if isinstance(node, Mapping):
         for name, value in node.items():
             yield from _leaves(value, f"{key}.{name}" if key else str(name))

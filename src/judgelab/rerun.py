@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab import config as configs
-from judgelab import resources, runner
+from judgelab import members, resources, runner
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.data.looks import is_same_look, recorded_look
@@ -95,11 +95,14 @@ def under(folder: RunFolder, budget: int, raised: str) -> bool:
     return True
 
 
-def _own_texts(folder: RunFolder, judge: Mapping[str, Any]) -> dict[str, Path]:
-    return {
-        f"prompts/rubrics/{judge.get('rubric')}.md": folder.path / "rubric.md",
-        f"prompts/templates/{judge.get('template')}.j2": folder.path / "template.j2",
-    }
+def _own_texts(folder: RunFolder, judge: Mapping[str, Any], prefix: str = "") -> dict[str, Path]:
+    """What a judge reads of the lab -> where the run folder has it, its members' too."""
+    found: dict[str, Path] = {}
+    for place, member in members.inner(judge):
+        found |= _own_texts(folder, member, f"{prefix}{place}.")
+    found[f"prompts/rubrics/{judge.get('rubric')}.md"] = folder.path / f"{prefix}rubric.md"
+    found[f"prompts/templates/{judge.get('template')}.j2"] = folder.path / f"{prefix}template.j2"
+    return found
 
 
 def _load(config: Mapping[str, Any]) -> Dataset:

@@ -23,6 +23,7 @@ from judgelab.data.split import Fold, Split, SplitConfig, make_split
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.metrics.policies import check_policy
+from judgelab.models.base import CallFailed
 from judgelab.optimizers.base import Optimizer
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
@@ -165,8 +166,13 @@ async def run(
         return
     with run.folder.spool() as replies:
         calls = Calls(bench.pool, replies=replies)
-        run = await improve(bench, run)
-        verdicts = await judge(bench, run.variant, calls, progress, lane)
+        try:
+            run = await improve(bench, run)
+            verdicts = await judge(bench, run.variant, calls, progress, lane)
+        except CallFailed as failure:  # the optimizer's: there is no judge yet
+            calls.accounts.planned = len(bench.order) * run.variant.judge.get("repeats", 1)
+            calls.failed(failure)
+            verdicts = []
         write(bench, run, calls.accounts, replies, verdicts, lane.stopped)
 
 
@@ -182,6 +188,7 @@ async def improve(bench: Bench, run: Run) -> Run:
     config = {**variant.config, "judge": dict(found.judge)}
     better = replace(variant, judge=found.judge, config=config)
     about = {"candidates": found.candidates, "from": variant.judge, "calls": calls.costs()}
+    about |= {"notes": list(found.notes)} if found.notes else {}
     return Run(better, run.folder, texts(better), about | {"story": found.story})
 
 

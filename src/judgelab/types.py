@@ -14,7 +14,8 @@ LABELS: tuple[Label, Label] = ("pass", "fail")
 # As numbers: 1 = fail, the positive class; -1 = abstained.
 CODES: Mapping[Label | None, int] = {"fail": 1, "pass": 0, None: -1}
 
-# Why a judge gave no verdict. "missing" is a recorded judge without a line for the item.
+# Why a judge gave no verdict. "missing" is a recorded judge without a line for the item, "tie" a
+# panel whose votes are even.
 ABSTENTIONS = (
     "unparsable",
     "empty",
@@ -24,6 +25,7 @@ ABSTENTIONS = (
     "content_filter",
     "too_long",
     "unsure",
+    "tie",
     "missing",
 )
 
@@ -97,7 +99,10 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge says of one interaction. `verdict` is None where it abstained, with `reason`."""
+    """What a judge says of one interaction. `verdict` is None where it abstained, with `reason`.
+
+    `by` is who decided, where a judge is made of several: the member's place in the judge's config.
+    """
 
     id: str
     verdict: Label | None
@@ -105,6 +110,11 @@ class Verdict:
     critique: str = ""
     repeat: int = 0
     confidence: float | None = None
+    by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """As a line of verdicts.jsonl; `by` is there where somebody is named."""
+        row = {name: getattr(self, name) for name in self.__slots__}
+        if self.by is None:
+            del row["by"]
+        return row

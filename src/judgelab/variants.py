@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from judgelab import axes as axes_
 from judgelab import config as configs
+from judgelab import members
 
 # Axes whose value says enough by itself; of the others the name is said too.
 SPEAKING = {
@@ -75,9 +78,9 @@ def of_choice(
     node = configs.variant_of(configs.resolved(composed.config.judge))
     optimizer = _optimizer(composed)
     parts = _parts(node, optimizer)
-    shown = {k: v for k, v in choice.items() if used(parts, k)}
+    shown = {k: v for k, v in choice.items() if used(composed, parts, k)}
     varying = [key for key in shown if axes_.varies(axes[key])] or list(shown)
-    name = _name(composed, parts, varying)
+    name = _name(composed, parts, varying, shown) or _name(composed, parts, DEFAULT_AXES)
     return Variant(name, node, _whole(composed, node), shown, optimizer=optimizer)
 
 
@@ -85,7 +88,7 @@ def has_place(overrides: Sequence[str], axis: str) -> bool:
     """Whether a judge of these overrides has a use for the axis."""
     composed = configs.compose(overrides)
     node = configs.variant_of(configs.resolved(composed.config.judge))
-    return used(_parts(node, _optimizer(composed)), axis)
+    return used(composed, _parts(node, _optimizer(composed)), axis)
 
 
 class Distinct:
@@ -118,13 +121,20 @@ def _parts(judge: Mapping[str, Any], optimizer: Mapping[str, Any] | None) -> dic
     return dict(judge) | ({"optimizer": optimizer} if optimizer else {})
 
 
-def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[str]) -> str:
+def _name(
+    composed: configs.Composed,
+    node: Mapping[str, Any],
+    axes: Sequence[str],
+    typed: Mapping[str, str] | None = None,
+) -> str:
     """Such as `balanced k=8 · cot · gpt-x`: groups of words by the group of the config."""
     words: dict[str, list[str]] = {}
     for axis in axes:
-        if not used(node, axis):
+        if not used(composed, node, axis):
             continue
-        value = composed.choices.get(axis) if "." not in axis else _at(node, axis)
+        value = composed.choices.get(axis) if "." not in axis else _said(composed, axis)
+        if typed and isinstance(value, Mapping | list):  # members are named as they were typed
+            value = typed.get(axis, value)
         if (axis, value) in PLAIN and len(axes) > 1:
             continue
         word = str(value) if axis in SPEAKING else f"{axis.rsplit('.', 1)[-1]}={value}"
@@ -134,15 +144,33 @@ def _name(composed: configs.Composed, node: Mapping[str, Any], axes: Sequence[st
     return " · ".join(" ".join(group) for group in words.values())
 
 
-def used(node: Mapping[str, Any], axis: str) -> bool:
-    """Whether the axis still has a place in the pruned judge."""
+def used(composed: configs.Composed, node: Mapping[str, Any], axis: str) -> bool:
+    """Whether the axis still has a place in the pruned judge, or in a member that has it from
+    there."""
     if axis in {"judge", "optimizer"}:
         return True
     try:
         _at(node, axis)
-    except (KeyError, TypeError):
-        return False
+    except (KeyError, TypeError, IndexError):
+        said = _said(composed, axis)
+        return any(_has(member, axis, said) for _, member in members.inner(node))
     return True
+
+
+def _has(member: Mapping[str, Any], axis: str, said: Any) -> bool:
+    try:
+        value = _at(member, axis)
+        if isinstance(value, Mapping) and isinstance(said, Mapping):  # which, not with what
+            return bool(value.get("_target_") == said.get("_target_"))
+        return bool(value == said)
+    except (KeyError, TypeError, IndexError):
+        return any(_has(inner, axis, said) for _, inner in members.inner(member))
+
+
+def _said(composed: configs.Composed, axis: str) -> Any:
+    """What the config says at an axis, before anything is pruned; None where it says nothing."""
+    value = OmegaConf.select(composed.config, axis)
+    return configs.resolved(value) if OmegaConf.is_config(value) else value
 
 
 def _at(node: Mapping[str, Any], axis: str) -> Any:
@@ -150,7 +178,7 @@ def _at(node: Mapping[str, Any], axis: str) -> Any:
     steps = axis.split(".")
     at: Any = node
     for step in steps[1:] if steps[0] == "judge" else steps:
-        at = at[step]
+        at = at[int(step)] if isinstance(at, list) and step.isdecimal() else at[step]
     return at
 
 

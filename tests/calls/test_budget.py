@@ -125,7 +125,7 @@ def test_a_cap_of_each_run_stops_that_run_alone() -> None:
                 try:
                     await calls.ask(model, request(model, i))
                 except CallFailed as failure:
-                    calls.failed(failure)
+                    calls.failed(failure, str(i), 0)
                     said.append(str(failure))
             return said
 

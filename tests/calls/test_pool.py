@@ -14,7 +14,7 @@ from judgelab.calls import pool as pools
 from judgelab.calls.accounts import Accounts
 from judgelab.calls.budget import BudgetSpent, estimated_cost
 from judgelab.calls.line import Calls, NotRecorded
-from judgelab.calls.pool import Pool
+from judgelab.calls.pool import Pool, Record
 from judgelab.calls.store import CallStore
 from judgelab.models.base import CallFailed, Model, Price, Reply, Request
 from judgelab.models.openai_compatible import OpenAICompatible
@@ -177,9 +177,9 @@ def test_what_is_in_the_store_is_not_sent(tmp_path: Path) -> None:
     async def main() -> None:
         model, accounts = Scripted(["paid"], price={"input": 1.0, "output": 1.0}), Accounts()
         first = Pool(CallStore(tmp_path / "calls.db"))
-        assert not first.has(request(model, 1))
+        assert Calls(first).known(request(model, 1)) is None
         await first.ask(model, request(model, 1), accounts)
-        assert first.has(request(model, 1))
+        assert Calls(first).known(request(model, 1)) is not None
         await first.close()
         second, later = Pool(CallStore(tmp_path / "calls.db"), calls=0, usd=0.0), Accounts()
         assert (await second.ask(model, request(model, 1), later)).text == "paid"
@@ -448,10 +448,10 @@ def test_closing_ends_what_is_on_its_way() -> None:
 # --- replay
 
 
-def recorded(*calls: tuple[str, int, str, str]) -> dict[tuple[str, int], list[tuple[str, Reply]]]:
-    record: dict[tuple[str, int], list[tuple[str, Reply]]] = {}
+def recorded(*calls: tuple[str, int, str, str], by: str = "") -> Record:
+    record: dict[tuple[str, int, str], list[tuple[str, Reply]]] = {}
     for item, repeat, key, text in calls:
-        record.setdefault((item, repeat), []).append((key, Reply(text)))
+        record.setdefault((item, repeat, by), []).append((key, Reply(text)))
     return record
 
 
@@ -507,7 +507,7 @@ def test_the_accounts_add_up() -> None:
             try:
                 reply = await calls.ask(model, request(model, item, item))
             except CallFailed as failure:
-                calls.failed(failure)
+                calls.failed(failure, item, 0)
             else:
                 verdict = "pass" if reply.text else None
                 calls.book(Verdict(item, verdict, None if verdict else "empty"))

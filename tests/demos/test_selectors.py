@@ -18,13 +18,14 @@ from builders import example, examples, interaction, split, text, train_set
 from judgelab.demos.balanced import BalancedDemos
 from judgelab.demos.base import DemoSelector, take_turns, usable
 from judgelab.demos.diverse import DiverseDemos
+from judgelab.demos.hard import HardDemos
 from judgelab.demos.nearest import NearestDemos
 from judgelab.demos.none import NoDemos
 from judgelab.demos.random import RandomDemos
 from judgelab.types import Example
 
-SELECTORS = [RandomDemos, BalancedDemos, DiverseDemos, NearestDemos]
-DRAWN = [RandomDemos, BalancedDemos, DiverseDemos]
+SELECTORS = [RandomDemos, BalancedDemos, DiverseDemos, NearestDemos, HardDemos]
+DRAWN = [RandomDemos, BalancedDemos, DiverseDemos, HardDemos]
 
 
 def ids(found: Sequence[Example]) -> list[str]:
@@ -93,10 +94,11 @@ from pathlib import Path
 from builders import examples, interaction, train_set
 from judgelab.demos.balanced import BalancedDemos
 from judgelab.demos.diverse import DiverseDemos
+from judgelab.demos.hard import HardDemos
 from judgelab.demos.nearest import NearestDemos
 from judgelab.demos.random import RandomDemos
 train = train_set(examples(40), Path(sys.argv[1]))
-for kind in (RandomDemos, BalancedDemos, DiverseDemos, NearestDemos):
+for kind in (RandomDemos, BalancedDemos, DiverseDemos, NearestDemos, HardDemos):
     selector = kind(6, seed=5)
     selector.prepare(train)
     print(*(e.id for e in selector.pick(interaction("asked"))))

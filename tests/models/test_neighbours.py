@@ -118,7 +118,7 @@ def test_it_is_local_and_no_llm(tmp_path: Path) -> None:
 
     async def main() -> None:
         await pool.ask(model, request, accounts)
-        assert not pool.has(request)
+        assert store.get(request) is None
         await pool.close()
 
     asyncio.run(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ def run(
     )
     folder.write_lines("assignment.jsonl", _assignment())
     folder.write_lines("replies.jsonl", ({"id": v.id, "text": f"{MARK} reply"} for v in done))
-    folder.write_lines("verdicts.jsonl", (asdict(verdict) for verdict in done))
+    folder.write_lines("verdicts.jsonl", (verdict.to_json() for verdict in done))
     if complete:
         labels = {id_: DATASET.labels[id_].label for id_ in part(part_name)}
         folder.write_json("scores.json", score(labels, verdicts).to_json(name))

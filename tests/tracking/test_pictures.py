@@ -277,3 +277,40 @@ def test_one_below_a_floor_may_be_in_the_set_of_the_best(tmp_path: Path) -> None
     assert (0.5, "v", "black") in _marks(figure.axes[0])
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "below a floor, cannot be told apart from the best" in legend
+
+
+STORY = {
+    "recall": 0.9,
+    "n": 20,
+    "fails": 8,
+    "chosen": {"threshold": 0.7, "handed": 0.5, "usd": 0.01, "recall_fail": 0.9, "kappa": 0.6},
+    "curve": [
+        {"threshold": 0.5, "handed": 0.0, "usd": 0.0, "recall_fail": 0.5, "kappa": None},
+        {"threshold": 0.7, "handed": 0.5, "usd": 0.01, "recall_fail": 0.9, "kappa": 0.6},
+        {"threshold": 1.01, "handed": 1.0, "usd": 0.02, "recall_fail": 1.0, "kappa": 0.8},
+    ],
+}
+
+
+def test_the_curve_of_a_cascade_holds_its_points_and_the_chosen_one() -> None:
+    (axes,) = plots.handing_over(STORY).axes
+    recall, kappa, chosen, asked = axes.get_lines()
+    assert list(recall.get_xdata()) == list(kappa.get_xdata()) == [0.0, 0.5, 1.0]
+    assert list(recall.get_ydata()) == [0.5, 0.9, 1.0]
+    assert math.isnan(kappa.get_ydata()[0])
+    assert (chosen.get_xdata(), chosen.get_ydata()) == ([0.5], [0.9])
+    assert set(asked.get_ydata()) == {0.9}
+    assert len({line.get_linestyle() for line in (recall, kappa)}) == 2
+
+
+def test_a_cascade_is_drawn_where_there_is_a_curve_and_the_same_each_time(tmp_path: Path) -> None:
+    folders = [made.run(tmp_path / place, "cascade") for place in ("a", "b")]
+    pictures.cascade(folders[0])
+    assert not (folders[0].path / "cascade.png").exists()
+    for folder in folders:
+        folder.write_json("optimizer.json", {"story": STORY})
+        pictures.cascade(folder)
+    _same("cascade", folders)
+    (folders[0].path / "cascade.png").write_bytes(b"kept")
+    pictures.cascade(folders[0])
+    assert (folders[0].path / "cascade.png").read_bytes() == b"kept"

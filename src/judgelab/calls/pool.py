@@ -24,6 +24,9 @@ PATIENCE = 600.0  # seconds that a request waits for a rate limit to pass
 POLL = 0.05  # seconds between two looks at what another process is asking
 DRAIN = 10.0  # seconds that calls on their way get to end after an interrupt
 
+# (item, repeat, part of the judge) -> its recorded calls, as (key, reply).
+Record = Mapping[tuple[str, int, str], list[tuple[str, Reply]]]
+
 
 class Interrupted(CallFailed):
     """The run is being stopped: what is on its way may end, nothing more is sent."""
@@ -34,7 +37,7 @@ class Pool:
     """Shared by all variants of a sweep, in one event loop.
 
     `calls`, `tokens` and `usd` are caps for all of them together, None for no cap; `per_run` caps
-    each variant. A pool with a `record` (item, repeat and key of a call -> reply) sends nothing.
+    each variant. A pool with a `record` sends nothing.
     """
 
     store: CallStore | None = None
@@ -42,7 +45,7 @@ class Pool:
     tokens: int | None = None
     usd: float | None = None
     per_run: Budget = field(default_factory=Budget)
-    record: Mapping[tuple[str, int], list[tuple[str, Reply]]] | None = None
+    record: Record | None = None
     interrupted: int = 0  # by which signal
     _limits: dict[str, Limiter] = field(default_factory=dict)
     _turns: dict[str, asyncio.Semaphore] = field(default_factory=dict)
@@ -101,10 +104,6 @@ class Pool:
         flight.task.add_done_callback(_looked_at)
         self._flights[request.key] = flight
         return await self._wait(request.key, flight)
-
-    def has(self, request: Request) -> bool:
-        """Whether the answer is in the call store."""
-        return self.store is not None and self.store.get(request) is not None
 
     @property
     def on_wire(self) -> int:

@@ -21,33 +21,34 @@ def say_estimate(bench: Bench, variants: Sequence[Variant], more: int = 0) -> No
     known yet, and are taken to be as the first."""
     calls, usd = 0.0, 0.0
     for number, variant in enumerate(variants):
-        row, n = estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
-        n *= 1 + (more if number == 0 else 0)
-        calls, usd = calls + n * row[1], usd + n * row[4]
+        row = estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
+        times = 1 + (more if number == 0 else 0)
+        calls, usd = calls + times * row[1], usd + times * row[4]
     if usd:
         cap = bench.pool.usd
         budget = "no cap (budget.usd=null)" if cap is None else f"budget.usd={cap:g}"
         show.err.print(f"at most {calls:,.0f} calls, about ${usd:.2f}; {budget}", soft_wrap=True)
 
 
-def estimate(
-    bench: Bench, variant: Variant, pool: Pool, most: int | None = None
-) -> tuple[list[float], float]:
-    """Verdicts, calls, tokens in, tokens out, USD; of the first `most` items of the first fold
-    alone, then the second value says how often these go into all."""
-    row: list[float] = [0, 0, 0, 0, 0.0]
-    folds, looked_at = bench.folds, 0
+def estimate(bench: Bench, variant: Variant, pool: Pool, most: int | None = None) -> list[float]:
+    """Verdicts, calls, tokens in, tokens out, USD; where there is a `most`, as the first so many
+    items of the first fold suggest."""
+    whole: list[float] = [0, 0, 0, 0, 0.0]
+    folds = bench.folds
     if most and not paid(variant.judge):
-        return row, 1.0
-    for fold in folds[:1] if most else folds:
+        return whole
+    seen = folds[:1] if most else folds
+    items = sum(len(fold.items) for fold in folds) / sum(len(fold.items[:most]) for fold in seen)
+    for fold in seen:
         judge = configs.build(variant.judge, Judge, "judge")
         judge.prepare(fold.train, Calls(pool))
+        rows = [(len(folds) / len(seen), (0, *judge.rehearsal_estimate()))]
         for interaction in fold.items[:most]:
-            looked_at += 1
             for repeat in range(judge.repeats):
-                asked = judge.ask_estimate(interaction, repeat)
-                row = [a + b for a, b in zip(row, (1, *asked), strict=True)]
-    return row, sum(len(fold.items) for fold in folds) / max(1, looked_at)
+                rows.append((items, (1, *judge.ask_estimate(interaction, repeat))))
+        for times, row in rows:
+            whole = [a + times * b for a, b in zip(whole, row, strict=True)]
+    return whole
 
 
 def calls_in_words(row: Sequence[float]) -> str:

@@ -17,12 +17,14 @@ from judgelab import config as configs
 from judgelab import runner
 from judgelab.calls.accounts import in_words as accounts_in_words
 from judgelab.commands import show
-from judgelab.commands.run import build_tracking, lost, open_pool, paid, track
+from judgelab.commands.run import build_tracking, lost, open_pool, track
+from judgelab.commands.score import scorecards
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
 from judgelab.probe import asking, claims
+from judgelab.racetrack import paid
 from judgelab.rerun import as_it_was
 from judgelab.runner import Bench
 from judgelab.scoring import in_words_of
@@ -157,7 +159,9 @@ def _report(result: Mapping[str, Any], *, as_json: bool) -> None:
                       f"{rate}")  # fmt: skip
         if result["suspects"]["scores"]:
             show.line("")
-            show.scorecards(result["suspects"]["scores"], "items that look like payloads")
+            show.table(
+                scorecards(result["suspects"]["scores"], [], "items that look like payloads")
+            )
     for line in result["text"]:
         show.err.print(line, soft_wrap=True, markup=False)
     show.notes(_about(result))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from judgelab import config as configs
-from judgelab import outcome, plans, resources, runner, sweep
+from judgelab import members, outcome, plans, resources, runner, sweep
 from judgelab.calls.accounts import in_words, total
 from judgelab.calls.budget import Budget
 from judgelab.calls.pool import Pool
@@ -45,6 +45,7 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     say_estimate(bench, plan.variants, plan.more)
     bench, runs, failed = run_stoppable(_judge_all(plan, bench), pool)
     show.notes(odd_answers([run.folder for run in runs], pool))
+    show.notes(optimized([run.folder for run in runs]))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
     folders = [run.folder for run in runs if run.folder.exists]
     if pool.interrupted:
@@ -75,7 +76,7 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     bench = runner.bench(plan.variants[0].config, pool)
     whole: list[float] = [0, 0, 0, 0, 0.0]
     for variant in plan.variants:
-        row, _ = estimate(bench, variant, pool)
+        row = estimate(bench, variant, pool)
         whole = [a + b for a, b in zip(whole, row, strict=True)]
         show.line(f"{variant.name}: {calls_in_words(row)}")
         if plan.more and variant is plan.variants[0]:
@@ -130,6 +131,16 @@ def odd_answers(folders: Sequence[RunFolder], pool: Pool) -> list[str]:
                 "moved within this run: its scores are of no one judge"
             )
     return found
+
+
+def optimized(folders: Sequence[RunFolder]) -> list[str]:
+    """What the optimizers of these runs found."""
+    records = [folder.record for folder in folders if folder.exists]
+    return [
+        f"{record['name']}: {note}"
+        for record in records
+        for note in record.get("optimizing", {}).get("notes", ())
+    ]
 
 
 def report(
@@ -298,9 +309,14 @@ def _no_winner(bench: Bench, plan: plans.Plan, choice: Mapping[str, Any]) -> Non
 
 def _is_offline(variant: Variant) -> bool:
     """Whether a variant is what a machine without an LLM makes do with."""
-    offline = ("models.neighbours.", "judges.classifier.", "judges.constant.")
-    target = (variant.judge.get("model") or variant.judge)["_target_"]
-    return variant.baseline or any(name in target for name in offline)
+
+    def offline(judge: Mapping[str, Any]) -> bool:
+        if inner := [member for _, member in members.inner(judge)]:
+            return all(map(offline, inner))
+        target = (judge.get("model") or judge)["_target_"]
+        return any(f".{name}." in target for name in ("neighbours", "classifier", "constant"))
+
+    return variant.baseline or offline(variant.judge)
 
 
 def _what_is_missing(

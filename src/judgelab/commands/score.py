@@ -65,7 +65,7 @@ def score(
     clustered = f", clustered by {group or 'group'}" if known.clusters else ""
     weighted = f", weighted by {weights}" if weights else ""
     title = f"positive class fail, abstentions: {policy}, intervals at {level:.1%}"
-    show.table(_table(cards, others, title + clustered + weighted))
+    show.table(scorecards(cards, others, title + clustered + weighted))
     show.below(missing([*cards, *others], [name for name, _ in show.SHOWN], [show.AC1[0]]))
     show.notes(remarks(cards, ceiling))
     if ceiling is None:
@@ -115,7 +115,7 @@ def _card(
     return card.to_json(name)
 
 
-def _table(
+def scorecards(
     cards: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]], title: str
 ) -> Table:
     """The headline of each judge; below, dim, what no judge is: constant ones, and people."""

@@ -73,7 +73,10 @@ class SplitConfig:
 
 
 class TrainSet(Sequence[Example]):
-    """The examples that a judge may learn from. Only a Split makes one, of train or cv alone."""
+    """The examples that a judge may learn from. Only a Split makes one, of train or cv alone.
+
+    `groups` is by id: what belongs together is learnt from together.
+    """
 
     def __init__(self, examples: Sequence[Example], *, _made_by: Split) -> None:
         if not isinstance(_made_by, Split):
@@ -82,6 +85,7 @@ class TrainSet(Sequence[Example]):
         if held_out:
             raise PermissionError(f"not of train: {', '.join(held_out[:5])}")
         self._examples = tuple(examples)
+        self.groups = {e.id: _made_by.places[e.id].group for e in examples}
 
     @overload
     def __getitem__(self, index: int) -> Example: ...

@@ -1,4 +1,8 @@
-"""The contract of a demo selector: which examples of train a judge is shown."""
+"""The contract of a demo selector: which examples of train a judge is shown.
+
+A selector that picks by what the judge gets wrong has a rehearsal: the judge asks it what to judge,
+judges that through its own pool, and tells it the verdicts before the first real prompt is made.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ from typing import Any
 
 from judgelab.data.critiques import is_fit, is_missing
 from judgelab.data.split import TrainSet
-from judgelab.types import Example, Interaction
+from judgelab.types import Example, Interaction, Label
 
 SHOW = ("critique", "label")
+Rehearsed = tuple[Sequence[Example], Example]  # demos, and the example to be judged with them
 
 
 class DemoSelector(ABC):
-    """`prepare` once, then `pick` for each interaction.
+    """`prepare` once, `learn` once where there is a rehearsal, then `pick` for each interaction.
 
     A selector with `per_interaction` false picks once, and the same demos stand in every prompt.
     `select` is given the usable examples of train and an rng that depends on the seed alone; it
@@ -46,6 +51,15 @@ class DemoSelector(ABC):
         self.train = usable(train, self.show)
         if not self.per_interaction:
             self._picked = self.select(self.train, None, self.k, random.Random(self.seed))
+
+    def rehearsal(self) -> list[Rehearsed]:
+        """What the judge is to judge before this selector picks for good, asked after `prepare`:
+        examples of train, each with the demos to be shown. Empty: nothing. Until `learn`, `pick`
+        gives demos that cost as much to show."""
+        return []
+
+    def learn(self, verdicts: Mapping[str, Label | None]) -> None:  # noqa: B027
+        """The verdict on each example of the rehearsal, by id; None: the judge abstained."""
 
     def pick(self, interaction: Interaction) -> list[Example]:
         """The demos to show for this interaction, in the order they are shown."""

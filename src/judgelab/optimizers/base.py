@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,13 @@ class Improved:
         judge: the node of the judge to judge with. A rubric of its own stands in it as text.
         candidates: how many judges were scored on dev; they count as tried.
         story: what was tried and found, as JSON; the run folder keeps it in optimizer.json.
+        notes: what the user should read of it, a line each.
     """
 
     judge: Mapping[str, Any]
     candidates: int = 0
     story: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 class Optimizer(ABC):
@@ -31,11 +33,11 @@ class Optimizer(ABC):
 
     Test is out of reach: an optimizer is given train and dev by type. Every answer it needs comes
     through `calls`, so that store, limits, budget and accounts hold; `budget` is the most answers
-    that it may use, those from the store counted, so that the same config and seed make the same
-    judge whatever is in the store.
+    that it may use (None: no cap), those from the store counted, so that the same config and seed
+    make the same judge whatever is in the store.
     """
 
-    budget: int
+    budget: int | None
 
     def check(self, judge: Mapping[str, Any]) -> None:  # noqa: B027
         """Raise a UserError where the judge of this node is none that it can improve."""
@@ -44,4 +46,9 @@ class Optimizer(ABC):
     async def improve(
         self, judge: Mapping[str, Any], train: TrainSet, dev: DevSet, calls: Calls
     ) -> Improved:
-        """A judge at least as good on dev; the same one where none was found."""
+        """A judge at least as good on dev; the same one where none was found.
+
+        Raises:
+            CallFailed: calls that it cannot do without have no answer. The run is incomplete, and
+                the same command goes on from what is in the store.
+        """

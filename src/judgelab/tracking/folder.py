@@ -7,6 +7,7 @@
     verdicts.jsonl    what was made of them, in the fixed order
     scores.json       the scorecard; there once every verdict is
     rubric.md ...     the texts that the judge was made of
+    optimizer.json    how it was made better first, where it was
 
 A sweep has a folder too: sweep.json, and the leaderboard as a picture where it is tracked.
 """
@@ -84,6 +85,11 @@ class RunFolder:
         return self._json("sweep.json")
 
     @property
+    def optimizing(self) -> dict[str, Any]:
+        """How the run's judge was made better before it judged; empty where it was not."""
+        return self._json("optimizer.json") if (self.path / "optimizer.json").is_file() else {}
+
+    @property
     def verdicts(self) -> list[Verdict]:
         return [Verdict(**row) for row in self._lines("verdicts.jsonl")]
 
@@ -92,11 +98,12 @@ class RunFolder:
         return list(self._lines("assignment.jsonl"))
 
     @property
-    def replies(self) -> dict[tuple[str, int], list[tuple[str, Reply]]]:
-        """(item, repeat) -> its recorded calls, as (key, reply), in the order they were made."""
-        found: dict[tuple[str, int], list[tuple[str, Reply]]] = {}
+    def replies(self) -> dict[tuple[str, int, str], list[tuple[str, Reply]]]:
+        """(item, repeat, part of the judge, if any) -> its recorded calls, as (key, reply), in the
+        order they were made."""
+        found: dict[tuple[str, int, str], list[tuple[str, Reply]]] = {}
         for row in self._lines("replies.jsonl"):
-            place = (row["id"], row["repeat"])
+            place = (row["id"], row["repeat"], row.get("by", ""))
             found.setdefault(place, []).append((row["key"], Reply(**row["reply"])))
         return found
 
@@ -173,7 +180,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the context
-        self._places: list[tuple[int, str, int, int]] = []
+        self._places: list[tuple[int, str, str, int, int]] = []
         self._end = 0
 
     def __enter__(self) -> Spool:
@@ -186,12 +193,18 @@ class Spool:
         """Keep a row of replies.jsonl."""
         line = _as_json(row).encode() + b"\n"
         self._file.write(line)
-        self._places.append((row["repeat"], row["id"], self._end, len(line)))
+        self._places.append((row["repeat"], row["id"], row.get("by", ""), self._end, len(line)))
         self._end += len(line)
 
     def lines(self, order: Mapping[str, int]) -> Iterator[str]:
-        """The rows by repeat, by the items' order, and for one item as they came."""
-        for _, _, at, size in sorted(self._places, key=lambda p: (p[0], order[p[1]], p[2])):
+        """The rows by repeat, by the items' order (those that are not judged come last, by id), by
+        the part of the judge that asked, and for each as they came."""
+
+        def place(row: tuple[int, str, str, int, int]) -> tuple[int, int, str, str, int]:
+            repeat, item, by, at, _ = row
+            return repeat, order.get(item, len(order)), item, by, at
+
+        for *_, at, size in sorted(self._places, key=place):
             self._file.seek(at)
             yield self._file.read(size).decode()
 

@@ -35,6 +35,8 @@ WITHOUT_TEXTS = (
     "probe.json",
     "probe.png",
     "probe.svg",
+    "cascade.png",
+    "cascade.svg",
 )
 MINE = "mlflow.json"
 UNREACHABLE = re.compile("Failed to establish a new connection|Failed to resolve|timed out")
@@ -97,6 +99,7 @@ class MLflowTracking:
         experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
         for folder in runs:
             pictures.confusion(folder)
+            pictures.cascade(folder)
         with _guarded(uri):
             store = Store.open(uri, experiment or f"judgelab/{dataset.name}")
             texts = local if self.texts is None else self.texts

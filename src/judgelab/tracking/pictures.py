@@ -1,6 +1,7 @@
 """Pictures of run folders, as PNG and SVG in the folder they belong to.
 
     confusion      of a run: expert against judge
+    cascade        of a run whose threshold was found on dev: what handing over gains
     leaderboard    of a sweep: every variant's metric with its interval
     differences    of a sweep: each variant minus the reference, where they were compared
     cost           of a sweep: cost against the metric, where something costs
@@ -47,6 +48,14 @@ def probe(folder: RunFolder, found: Mapping[str, Any]) -> bool:
     if not _drawn(folder, "probe", [folder.path / "probe.json"]):
         _save(folder, "probe", probes.injections(found))
     return True
+
+
+def cascade(folder: RunFolder) -> None:
+    """cascade.png and .svg of a run whose optimizer drew a curve; nothing for others."""
+    path = folder.path / "optimizer.json"
+    story = folder.optimizing.get("story", {})
+    if "curve" in story and not _drawn(folder, "cascade", [path]):
+        _save(folder, "cascade", plots.handing_over(story))
 
 
 def of_sweep(sweep: Sweep) -> list[str]:

@@ -104,6 +104,40 @@ def rounds(found: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def handing_over(story: Mapping[str, Any]) -> Figure:
+    """What a cascade gains by handing over more: recall of fail and kappa on dev by the share.
+
+    Args:
+        story: of the optimizer that chose the threshold: a `curve` of points (handed, recall_fail,
+            kappa), the `chosen` one, the `recall` that was asked for, and `n` and `fails` of dev.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    shares = [point["handed"] for point in story["curve"]]
+    for name, line in (("recall_fail", "-"), ("kappa", "--")):
+        values = [point[name] for point in story["curve"]]
+        gaps = [float("nan") if value is None else value for value in values]
+        axes.plot(shares, gaps, line, color="black", lw=1.3, label=named(name))
+    chosen = story["chosen"]
+    axes.plot(chosen["handed"], chosen["recall_fail"], "D", color="black", ms=8, zorder=3,
+              label=f"chosen: threshold {chosen['threshold']:.3g}")  # fmt: skip
+    axes.axhline(story["recall"], color="grey", lw=1, ls=":", zorder=0,
+                 label=f"recall asked for: {scoring.short(story['recall'])}")  # fmt: skip
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(top=1.03)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    usd = f", about ${chosen['usd']:.4f} for them" if chosen["usd"] else ""
+    axes.set_xlabel(f"handed over to the dear judge (chosen: {chosen['handed']:.0%}{usd})")
+    axes.set_ylabel("with the expert")
+    title(axes, f"Cascade on dev: {story['n']} items, {story['fails']} fails")
+    bare(axes, "top", "right")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
 def can_differ(sweep: Sweep) -> bool:
     """Whether the selection compared anything."""
     return bool(_pairs(sweep))

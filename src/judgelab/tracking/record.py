@@ -27,7 +27,8 @@ def record(
 ) -> dict[str, Any]:
     """record.json of a run. What its optimizer used is beside `calls`, not in it."""
     variant, optimizing = run.variant, run.optimizing or {}
-    about = {name: optimizing[name] for name in ("candidates", "calls") if name in optimizing}
+    kept = ("candidates", "calls", "notes")
+    about = {name: optimizing[name] for name in kept if name in optimizing}
     made_by = {"optimizing": about} if about else {}
     look = _look(bench.look, bench) if bench.look else {}
     return {
