@@ -49,6 +49,7 @@ COMMON = {
 EMPTY = {("model", "none"), ("tracking", "none"), ("optimizer", "none")}
 # What a yaml leaves to the user.
 NEEDED = {
+    ("demos", "chosen"): ["demos.ids=[a,b]"],
     ("judge", "recorded"): ["judge.path=verdicts.jsonl"],
     ("model", "openai_compatible"): ["model.name=m", "model.base_url=http://127.0.0.1:1/v1"],
     ("model", "litellm"): ["model.name=openai/m"],
@@ -192,7 +193,7 @@ MISTAKES = {
     "in a group": ("demos.kk=4", r"^demos\.kk: no such key\. Allowed in demos: k, seed, show\."),
     "in a group, added": ("+judge.rubrik=a", r"^judge: .*'rubrik'.*Allowed: rubric, template"),
     "in scores": ("scores.polic=error", r"^scores\.polic: no such key.*Allowed in scores: policy"),
-    "option": ("demos=nope", r"demos/nope.*'demos': balanced diverse nearest none random$"),
+    "option": ("demos=nope", r"demos/nope.*'demos': balanced chosen diverse nearest none random$"),
     "recipe": ("experiment=nope", r"experiment/nope.*code_or_model"),
     "rubric": ("judge.rubric=nope", r"no prompts/rubrics/nope\.md\. There are: .*generic.*Write "),
     "template": ("judge.template=nope", r"no prompts/templates/nope\.j2\. There are: judge"),

@@ -22,7 +22,9 @@ from judgelab.data.split import Fold, Split, SplitConfig, make_split
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.metrics.policies import check_policy
+from judgelab.models.base import CallFailed
 from judgelab.optimizers.base import Optimizer
+from judgelab.optimizers.kept import diff, save
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
@@ -140,13 +142,18 @@ def open_run(bench: Bench, variant: Variant) -> Run:
 
 async def run(bench: Bench, run: Run, progress: Progress = lambda variant, verdict: None) -> None:
     """Judge, score and keep; leaves a run folder, incomplete where calls failed."""
-    if run.folder.complete:
-        return
-    with run.folder.spool() as replies:
-        calls = Calls(bench.pool, replies=replies)
-        run = await improve(bench, run)
-        verdicts = await judge(bench, run.variant, calls, progress)
-        write(bench, run, calls.accounts, replies, verdicts)
+    if not run.folder.complete:
+        with run.folder.spool() as replies:
+            calls = Calls(bench.pool, replies=replies)
+            try:
+                run = await improve(bench, run)
+                verdicts = await judge(bench, run.variant, calls, progress)
+            except CallFailed as failure:  # the optimizer's: there is no judge yet
+                calls.accounts.planned = len(bench.order) * run.variant.judge.get("repeats", 1)
+                calls.failed(failure)
+                verdicts = []
+            write(bench, run, calls.accounts, replies, verdicts)
+    keep(run)
 
 
 async def improve(bench: Bench, run: Run) -> Run:
@@ -159,9 +166,21 @@ async def improve(bench: Bench, run: Run) -> Run:
     (fold,), dev = bench.split.folds("dev", bench.limit), bench.split.dev(bench.limit)
     found = await optimizer.improve(variant.judge, fold.train, dev, calls)
     config = {**variant.config, "judge": dict(found.judge)}
+    config["improved"] = {
+        "optimizer": variant.config["choices"]["optimizer"],
+        "rubric": variant.judge.get("rubric"),  # the one it started from
+        "run": run.folder.id,
+    }
     better = replace(variant, judge=found.judge, config=config)
     about = {"candidates": found.candidates, "from": variant.judge, "calls": calls.costs()}
     return Run(better, run.folder, texts(better), about | {"story": found.story})
+
+
+def keep(run: Run) -> None:
+    """Save the rubric in the lab, where `optimizer.save` names it."""
+    name = (run.variant.optimizer or {}).get("save")
+    if name and run.folder.complete:
+        save(name, (run.folder.path / "rubric.md").read_text(encoding="utf-8"))
 
 
 async def judge(bench: Bench, variant: Variant, calls: Calls, progress: Progress) -> list[Verdict]:
@@ -207,6 +226,9 @@ def write(
         folder.write(name, text if text.endswith("\n") else text + "\n")
     if run.optimizing:
         folder.write_json("optimizer.json", run.optimizing)
+        before = configs.build(run.optimizing["from"], Judge, "judge").texts()
+        name = run.optimizing["from"].get("rubric", "rubric")
+        folder.write("rubric.diff", diff(before["rubric.md"], run.texts["rubric.md"], name))
     folder.write_json("record.json", record(bench, run, accounts))
     folder.write_lines("assignment.jsonl", bench.split.rows())
     folder.write("replies.jsonl", replies.lines(bench.order))

@@ -10,6 +10,8 @@ from typing import Any
 from judgelab.calls.line import Calls
 from judgelab.data.split import DevSet, TrainSet
 
+FEWEST_ANSWERS = 30
+
 
 @dataclass(frozen=True)
 class Improved:
@@ -45,3 +47,12 @@ class Optimizer(ABC):
         self, judge: Mapping[str, Any], train: TrainSet, dev: DevSet, calls: Calls
     ) -> Improved:
         """A judge at least as good on dev; the same one where none was found."""
+
+
+def check_budget(budget: int) -> int:
+    """The budget of answers, if something can be learnt from so many. Raises ValueError."""
+    if not isinstance(budget, int) or budget < FEWEST_ANSWERS:
+        raise ValueError(
+            f"optimizer.budget must be a number of answers from {FEWEST_ANSWERS}, got {budget!r}"
+        )
+    return budget
