@@ -24,6 +24,7 @@ from judgelab.scoring import CODES
 from judgelab.types import Example, Interaction, Label
 
 CHOSEN = "judgelab.demos.chosen.ChosenDemos"
+NOBODY = "judgelab.demos.none.NoDemos"
 FEWEST = 8  # items that the first cut of a race looks at
 
 
@@ -133,11 +134,9 @@ class Exam:
         if candidate.rubric is not None and candidate.rubric != self.judge.prompt.rubric:
             node["rubric"] = candidate.rubric.strip() + "\n"  # a line break: the text itself
         if candidate.demos is not None:
-            node["demos"] = {
-                "_target_": CHOSEN,
-                "ids": list(candidate.demos),
-                "show": self.judge.demos.show,
-            }
+            ids, show = list(candidate.demos), self.judge.demos.show
+            chosen = {"_target_": CHOSEN, "ids": ids, "show": show}
+            node["demos"] = chosen if ids else {"_target_": NOBODY}
         return configs.variant_of(node)
 
     async def verdicts(self, candidate: Candidate, examples: Sequence[Example]) -> list[Parsed]:
