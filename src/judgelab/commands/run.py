@@ -76,6 +76,7 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     whole: list[float] = [0, 0, 0, 0, 0.0]
     for variant in plan.variants:
         row, _ = _estimate(bench, variant, pool)
+        row = [a + b for a, b in zip(row, _optimizing(bench, variant), strict=True)]
         whole = [a + b for a, b in zip(whole, row, strict=True)]
         show.line(f"{variant.name}: {_calls_in_words(row)}")
     show.line(f"in all, {len(plan.variants)} variants: {_calls_in_words(whole)}")
@@ -133,7 +134,8 @@ def say_estimate(bench: Bench, variants: Sequence[Variant]) -> None:
     calls, usd = 0.0, 0.0
     for variant in variants:
         row, n = _estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
-        calls, usd = calls + n * row[1], usd + n * row[4]
+        before = _optimizing(bench, variant) if paid(variant.judge) else row
+        calls, usd = calls + n * row[1] + before[1], usd + n * row[4] + before[4]
     if usd:
         cap = bench.pool.usd
         budget = "no cap (budget.usd=null)" if cap is None else f"budget.usd={cap:g}"
@@ -285,6 +287,22 @@ def _estimate(
                 asked = judge.ask_estimate(interaction, repeat)
                 row = [a + b for a, b in zip(row, (1, *asked), strict=True)]
     return row, sum(len(fold.items) for fold in folds) / max(1, looked_at)
+
+
+def _optimizing(bench: Bench, variant: Variant) -> list[float]:
+    """The same of an optimizer: its budget at the cost of a verdict."""
+    none: list[float] = [0, 0, 0, 0, 0.0]
+    if not variant.optimizer:
+        return none
+    judge = configs.build(variant.judge, Judge, "judge")
+    fold = bench.folds[0]
+    judge.prepare(fold.train, Calls(Pool()))
+    asked = [judge.ask_estimate(item, 0) for item in fold.items[:ESTIMATED_FROM]]
+    calls = sum(row[0] for row in asked)
+    if not calls:
+        return none
+    times = variant.optimizer["budget"] / calls
+    return [0, *(times * sum(row[part] for row in asked) for part in range(4))]
 
 
 def paid(node: Any) -> bool:

@@ -66,7 +66,9 @@ class WrittenOptimizer(Optimizer):
 
     @classmethod
     def unused(cls, node: Mapping[str, Any]) -> Iterable[str]:
-        return () if "_target_" in (node.get("model") or {}) else ("model",)
+        model = node.get("model")
+        nobody = model is None or (isinstance(model, Mapping) and "_target_" not in model)
+        return ("model",) if nobody else ()
 
     def check(self, judge: Mapping[str, Any]) -> None:
         made = prompted(judge)
