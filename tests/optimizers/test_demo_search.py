@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -234,3 +236,19 @@ class TestARun:
         done = lab("run", "tracking=none", "optimizer=demo_search", "split.mode=cv")
         assert done.code == 2
         assert "an optimizer chooses on dev" in done.message
+
+    def test_an_interrupt_ends_it_soon(self, tmp_path: Path) -> None:
+        """It asks nobody and holds the loop all the same; what it has not come to is said."""
+        lab = Lab(tmp_path)
+        process = lab.start(
+            "run", "tracking=none", "optimizer=demo_search", "optimizer.budget=90000"
+        )
+        deadline = time.monotonic() + 60
+        while not list(lab.folder.glob("runs/*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert "Traceback" not in err

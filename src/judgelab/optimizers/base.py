@@ -9,6 +9,7 @@ from typing import Any
 
 from judgelab.calls.line import Calls
 from judgelab.data.split import DevSet, TrainSet
+from judgelab.metrics.names import METRICS
 
 FEWEST_ANSWERS = 30
 
@@ -47,6 +48,14 @@ class Optimizer(ABC):
         self, judge: Mapping[str, Any], train: TrainSet, dev: DevSet, calls: Calls
     ) -> Improved:
         """A judge at least as good on dev; the same one where none was found."""
+
+
+def check_metric(metric: str) -> str:
+    """The metric, if it may choose. Raises ValueError."""
+    allowed = [name for name in METRICS if name != "gwet_ac1"]  # it would take who always passes
+    if metric not in allowed:
+        raise ValueError(f"optimizer.metric must be one of {', '.join(allowed)}, got {metric!r}")
+    return metric
 
 
 def check_budget(budget: int) -> int:

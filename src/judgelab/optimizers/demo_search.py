@@ -11,7 +11,7 @@ from judgelab.calls.line import Calls
 from judgelab.data.split import DevSet, TrainSet
 from judgelab.demos.base import by_label, take_turns, usable
 from judgelab.errors import ConfigError
-from judgelab.optimizers.base import Improved, Optimizer, check_budget
+from judgelab.optimizers.base import Improved, Optimizer, check_budget, check_metric
 from judgelab.optimizers.exam import FEWEST, Candidate, Exam, Score, Spent, mixed, prompted
 from judgelab.types import Example
 
@@ -38,7 +38,7 @@ class DemoSearch(Optimizer):
         if strategy not in STRATEGIES:
             raise ValueError(f"optimizer.strategy must be one of {STRATEGIES}, got {strategy!r}")
         self.budget = check_budget(budget)
-        self.metric = metric
+        self.metric = check_metric(metric)
         self.strategy = strategy
         self.seed = seed
 

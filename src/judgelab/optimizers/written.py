@@ -12,7 +12,7 @@ from judgelab.calls.line import Calls
 from judgelab.data.split import DevSet, TrainSet
 from judgelab.errors import ConfigError, UserError
 from judgelab.models.base import Model
-from judgelab.optimizers.base import Improved, Optimizer, check_budget
+from judgelab.optimizers.base import Improved, Optimizer, check_budget, check_metric
 from judgelab.optimizers.choice import LOOKS, choose
 from judgelab.optimizers.dspy_bridge import Bridge
 from judgelab.optimizers.dspy_room import in_room
@@ -58,7 +58,7 @@ class WrittenOptimizer(Optimizer):
         if max_demos < 0:
             raise ValueError(f"optimizer.max_demos must be >= 0, got {max_demos}")
         self.budget = check_budget(budget)
-        self.metric = metric
+        self.metric = check_metric(metric)
         self.seed = seed
         self.model = model if isinstance(model, Model) else None
         self.save = check_name(save)
