@@ -53,6 +53,7 @@ EMPTY = {("model", "none"), ("tracking", "none"), ("optimizer", "none")}
 EMPTY |= {("search", name) for name in ("grid", "random", "tpe")}  # settings, no part
 # What a yaml leaves to the user.
 NEEDED = {
+    ("demos", "chosen"): ["demos.ids=[a,b]"],
     ("judge", "recorded"): ["judge.path=verdicts.jsonl"],
     ("judge", "panel"): ["judge.members=[{rubric: generic},{demos: nearest}]"],
     ("judge", "cascade"): ["judge.cheap={demos: none}", "judge.dear={reasoning: cot}"],
@@ -198,7 +199,10 @@ MISTAKES = {
     "in a group": ("demos.kk=4", r"^demos\.kk: no such key\. Allowed in demos: k, seed, show\."),
     "in a group, added": ("+judge.rubrik=a", r"^judge: .*'rubrik'.*Allowed: rubric, template"),
     "in scores": ("scores.polic=error", r"^scores\.polic: no such key.*Allowed in scores: policy"),
-    "option": ("demos=nope", r"demos/nope.*'demos': balanced diverse hard nearest none random$"),
+    "option": (
+        "demos=nope",
+        r"demos/nope.*'demos': balanced chosen diverse hard nearest none random$",
+    ),
     "recipe": ("experiment=nope", r"experiment/nope.*code_or_model"),
     "rubric": ("judge.rubric=nope", r"no prompts/rubrics/nope\.md\. There are: .*generic.*Write "),
     "template": ("judge.template=nope", r"no prompts/templates/nope\.j2\. There are: judge"),

@@ -91,6 +91,11 @@ MISTAKES = {
     "ragged": ("run dataset=csv dataset.path=ragged.csv model=neighbours", "ragged rows"),
     "tracking": ("run tracking.texts=perhaps", "auto, true, false"),
     "experiment": ("run tracking.experiment=7", "str or null is needed"),
+    "no optimizer of that judge": ("run optimizer=gepa", "optimizer=demo_search"),
+    "a metric that may not choose": (
+        "run optimizer=demo_search optimizer.metric=gwet_ac1",
+        r"optimizer\.metric must be one of agreement",
+    ),
     "policy": ("run scores.policy=x", "as_fail"),
     "ratios": ("run split.ratios.test=1", "sum to 1"),
     "limit": ("run limit=0", "limit=0"),
@@ -135,6 +140,10 @@ JUDGES = {
     "offline": ("model=neighbours demos=balanced", {"numpy"}),
     "similar demonstrations": ("model=neighbours demos=nearest", {"numpy"}),
     "spread demonstrations": ("model=neighbours demos=diverse", {"numpy"}),
+    "a search for them": (
+        "model=neighbours demos=random optimizer=demo_search optimizer.budget=40",
+        {"numpy"},
+    ),
     "classifier": ("judge=classifier", {"numpy", "scipy", "sklearn", "pandas", "pyarrow"}),
 }
 

@@ -101,6 +101,10 @@ class Prompt:
             seen["context"] = shown
         return seen | {"output": interaction.output}
 
+    def data(self, interaction: Interaction) -> str:
+        """What the judge sees of an interaction, as the JSON that stands in its turn."""
+        return _indented(self.fields(interaction))
+
     def _demo(self, demo: Example) -> tuple[Message, Message]:
         """Its two turns, made once: a judge shows the same few demonstrations again and again."""
         known = self._demos.get(id(demo))
@@ -111,7 +115,7 @@ class Prompt:
         return known[1]
 
     def _turn(self, interaction: Interaction) -> str:
-        data = _indented(self.fields(interaction))
+        data = self.data(interaction)
         # A text cannot contain its own hash, so the judged text cannot close the delimiter.
         return self._block("interaction", {"data": data, "tag": f"interaction-{sha256(data)[:16]}"})
 

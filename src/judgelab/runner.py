@@ -25,6 +25,7 @@ from judgelab.judges.base import Judge
 from judgelab.metrics.policies import check_policy
 from judgelab.models.base import CallFailed
 from judgelab.optimizers.base import Optimizer
+from judgelab.optimizers.kept import diff, save
 from judgelab.scoring import score
 from judgelab.tracking.folder import RunFolder, Spool, runs_folder
 from judgelab.tracking.record import record
@@ -163,6 +164,7 @@ async def run(
     race of its sweep (`lane`) stopped it."""
     if run.folder.complete:
         lane.tell(list(bench.order), run.folder.verdicts)
+        keep(run)
         return
     with run.folder.spool() as replies:
         calls = Calls(bench.pool, replies=replies)
@@ -174,6 +176,7 @@ async def run(
             calls.failed(failure)
             verdicts = []
         write(bench, run, calls.accounts, replies, verdicts, lane.stopped)
+    keep(run)
 
 
 async def improve(bench: Bench, run: Run) -> Run:
@@ -186,10 +189,22 @@ async def improve(bench: Bench, run: Run) -> Run:
     (fold,), dev = bench.split.folds("dev", bench.limit), bench.split.dev(bench.limit)
     found = await optimizer.improve(variant.judge, fold.train, dev, calls)
     config = {**variant.config, "judge": dict(found.judge)}
+    config["improved"] = {
+        "optimizer": variant.config["choices"]["optimizer"],
+        "rubric": variant.judge.get("rubric"),  # the one it started from
+        "run": run.folder.id,
+    }
     better = replace(variant, judge=found.judge, config=config)
     about = {"candidates": found.candidates, "from": variant.judge, "calls": calls.costs()}
     about |= {"notes": list(found.notes)} if found.notes else {}
     return Run(better, run.folder, texts(better), about | {"story": found.story})
+
+
+def keep(run: Run) -> None:
+    """Save the rubric in the lab, where `optimizer.save` names it."""
+    name = (run.variant.optimizer or {}).get("save")
+    if name and run.folder.complete:
+        save(name, (run.folder.path / "rubric.md").read_text(encoding="utf-8"))
 
 
 async def judge(
@@ -250,6 +265,10 @@ def write(
         folder.write(name, text if text.endswith("\n") else text + "\n")
     if run.optimizing:
         folder.write_json("optimizer.json", run.optimizing)
+        before = configs.build(run.optimizing["from"], Judge, "judge").texts().get("rubric.md")
+        if before is not None:
+            name = run.optimizing["from"].get("rubric", "rubric")
+            folder.write("rubric.diff", diff(before, run.texts["rubric.md"], name))
     folder.write_json("record.json", record(bench, run, accounts, stopped))
     folder.write_lines("assignment.jsonl", bench.split.rows())
     folder.write("replies.jsonl", replies.lines(bench.order))

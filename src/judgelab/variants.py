@@ -65,8 +65,10 @@ def baselines(overrides: Sequence[str]) -> list[Variant]:
 
 def _baseline(name: str, common: configs.Composed) -> Variant:
     common.config.judge = configs.compose([f"judge={name}", "model=none"]).config.judge
+    common.config.optimizer = None
     node = configs.variant_of(configs.resolved(common.config.judge))
-    composed = configs.Composed(common.config, {**common.choices, "judge": name})
+    choices = {**common.choices, "judge": name, "optimizer": "none"}
+    composed = configs.Composed(common.config, choices)
     return Variant(name.replace("_", " "), node, _whole(composed, node), {}, baseline=True)
 
 

@@ -23,7 +23,9 @@ def say_estimate(bench: Bench, variants: Sequence[Variant], more: int = 0) -> No
     for number, variant in enumerate(variants):
         row = estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
         times = 1 + (more if number == 0 else 0)
-        calls, usd = calls + times * row[1], usd + times * row[4]
+        before = optimizing(bench, variant) if paid(variant.judge) else row
+        calls += times * (row[1] + before[1])
+        usd += times * (row[4] + before[4])
     if usd:
         cap = bench.pool.usd
         budget = "no cap (budget.usd=null)" if cap is None else f"budget.usd={cap:g}"
@@ -49,6 +51,22 @@ def estimate(bench: Bench, variant: Variant, pool: Pool, most: int | None = None
         for times, row in rows:
             whole = [a + times * b for a, b in zip(whole, row, strict=True)]
     return whole
+
+
+def optimizing(bench: Bench, variant: Variant) -> list[float]:
+    """The same of an optimizer: its budget at the cost of a verdict."""
+    none: list[float] = [0, 0, 0, 0, 0.0]
+    if not variant.optimizer or variant.optimizer["budget"] is None:
+        return none
+    judge = configs.build(variant.judge, Judge, "judge")
+    fold = bench.folds[0]
+    judge.prepare(fold.train, Calls(Pool()))
+    asked = [judge.ask_estimate(item, 0) for item in fold.items[:ESTIMATED_FROM]]
+    calls = sum(row[0] for row in asked)
+    if not calls:
+        return none
+    times = variant.optimizer["budget"] / calls
+    return [0, *(times * sum(row[part] for row in asked) for part in range(4))]
 
 
 def calls_in_words(row: Sequence[float]) -> str:

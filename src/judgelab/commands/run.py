@@ -16,7 +16,7 @@ from judgelab.calls.budget import Budget
 from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
-from judgelab.commands.estimate import calls_in_words, estimate, say_estimate
+from judgelab.commands.estimate import calls_in_words, estimate, optimizing, say_estimate
 from judgelab.commands.remarks import remarks
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
@@ -77,6 +77,7 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     whole: list[float] = [0, 0, 0, 0, 0.0]
     for variant in plan.variants:
         row = estimate(bench, variant, pool)
+        row = [a + b for a, b in zip(row, optimizing(bench, variant), strict=True)]
         whole = [a + b for a, b in zip(whole, row, strict=True)]
         show.line(f"{variant.name}: {calls_in_words(row)}")
         if plan.more and variant is plan.variants[0]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from judgelab.calls.line import Calls
 from judgelab.data.split import DevSet, TrainSet
+from judgelab.metrics.names import METRICS
+
+FEWEST_ANSWERS = 30
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,20 @@ class Optimizer(ABC):
             CallFailed: calls that it cannot do without have no answer. The run is incomplete, and
                 the same command goes on from what is in the store.
         """
+
+
+def check_metric(metric: str) -> str:
+    """The metric, if it may choose. Raises ValueError."""
+    allowed = [name for name in METRICS if name != "gwet_ac1"]  # it would take who always passes
+    if metric not in allowed:
+        raise ValueError(f"optimizer.metric must be one of {', '.join(allowed)}, got {metric!r}")
+    return metric
+
+
+def check_budget(budget: int) -> int:
+    """The budget of answers, if something can be learnt from so many. Raises ValueError."""
+    if not isinstance(budget, int) or budget < FEWEST_ANSWERS:
+        raise ValueError(
+            f"optimizer.budget must be a number of answers from {FEWEST_ANSWERS}, got {budget!r}"
+        )
+    return budget

@@ -43,15 +43,35 @@ def params(folder: RunFolder) -> dict[str, str]:
     record, config = folder.record, folder.config
     judge: Mapping[str, Any] = config["judge"]
     found: dict[str, Any] = {"split": record["part"], "judge": _kind(judge)}
-    found |= {f"judge.{key}": judge.get(key) for key in ("rubric", "reasoning", "verdict")}
+    found |= {f"judge.{key}": judge.get(key) for key in ("reasoning", "verdict")}
+    found["judge.rubric"] = rubric_name(folder)
     found["judge.repeats"] = judge.get("repeats") if judge.get("repeats", 1) != 1 else None
     demos, model = judge.get("demos"), judge.get("model")
     if demos:
-        found |= {"demos": _kind(demos), "demos.k": demos.get("k"), "demos.show": demos.get("show")}
+        k = len(demos["ids"]) if "ids" in demos else demos.get("k")
+        found |= {"demos": _kind(demos), "demos.k": k, "demos.show": demos.get("show")}
     if model:
         found |= {"model": model.get("endpoint") or _kind(model), "model.name": model.get("name")}
     found |= {"limit": config.get("limit")} | record["axes"]
     return {key: str(value) for key, value in found.items() if value is not None}
+
+
+def rubric_name(folder: RunFolder) -> str | None:
+    """What a judge's rubric is called; one that an optimizer wrote by what it was made from."""
+    name: str | None = folder.config["judge"].get("rubric")
+    if name is None or "\n" not in name:
+        return name
+    improved = folder.config.get("improved", {})
+    return "-".join(filter(None, (improved.get("rubric"), improved.get("optimizer")))) or "own"
+
+
+def lineage(folder: RunFolder) -> dict[str, str]:
+    """Of a judge that an optimizer made: which one, in which run, from which rubric."""
+    return {
+        f"improved.{key}": str(value)
+        for key, value in folder.config.get("improved", {}).items()
+        if value
+    }
 
 
 def tags(folder: RunFolder) -> dict[str, str]:
@@ -65,6 +85,7 @@ def tags(folder: RunFolder) -> dict[str, str]:
         "baseline": _flag(record["baseline"]),
         "calls": accounts.in_words(record["calls"])[:LONGEST_TAG],
         "mode": record["mode"],
+        **lineage(folder),
         **source(record),
     }
     if record["mode"] == "cv":

@@ -156,7 +156,8 @@ class _Projecting:
             tags["mlflow.parentRunId"] = parent.info.run_id
         if (folder.path / "rubric.md").is_file():
             text = (folder.path / "rubric.md").read_text("utf-8").strip()
-            tags |= self.store.rubric(str(folder.config["judge"].get("rubric", "own")), text)
+            name = facts.rubric_name(folder) or "own"
+            tags |= self.store.rubric(name, text, facts.lineage(folder))
         name = record["name"] + (" (test)" if test else "")
         run = self.store.run("judgelab.run", folder.id, name=name, at=began)
         at = facts.at(record)

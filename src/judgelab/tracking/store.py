@@ -196,13 +196,14 @@ class Store:
         for name, text in pages.items():
             self.client.log_text(run.info.run_id, text, name)
 
-    def rubric(self, name: str, text: str) -> dict[str, str]:
-        """The tags that name a rubric's version in the prompt registry; a new text is a new one."""
+    def rubric(self, name: str, text: str, about: Mapping[str, str]) -> dict[str, str]:
+        """The tags that name a rubric's version in the prompt registry; a new text is a new one,
+        with `about` as its tags."""
         known = "judgelab-rubric-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
         versions = self.client.search_prompt_versions(known) if self._has_prompt(known) else []
         found = next((one for one in versions if one.template == text), None)
         if found is None:
-            found = self.client.register_prompt(known, text, tags={"judgelab": "rubric"})
+            found = self.client.register_prompt(known, text, tags={"judgelab": "rubric", **about})
         link = [{"name": known, "version": str(found.version)}]
         return {"rubric": f"{known} v{found.version}", "mlflow.linkedPrompts": json.dumps(link)}
 
