@@ -222,10 +222,7 @@ def test_few_clusters_are_said_once() -> None:
         for one in remarks([card_of("j", judge=wrong, groups=fails_in_few)], None)
         if "clusters" in one
     ]
-    assert lines == [
-        "j: few clusters (5) for precision of fail",
-        "j: few clusters (4) for recall of fail",
-    ]
+    assert lines == ["j: few clusters for precision of fail (5), recall of fail (4)"]
 
 
 def test_why_a_cell_has_no_number_or_no_limits() -> None:
