@@ -216,16 +216,11 @@ def test_few_clusters_are_said_once() -> None:
         if "clusters" in one
     ]
     assert said == "j: few clusters (8)"
-    fails_in_few = [f"f{i % 4}" for i in range(12)] + [f"p{i}" for i in range(28)]
-    lines = [
-        one
-        for one in remarks([card_of("j", judge=wrong, groups=fails_in_few)], None)
-        if "clusters" in one
-    ]
-    assert lines == [
-        "j: few clusters (5) for precision of fail",
-        "j: few clusters (4) for recall of fail",
-    ]
+    fails_in_few = [f"f{i % 4}" for i in range(12)] + [f"p{i}" for i in range(68)]
+    expert, judge = [True] * 12 + [False] * 68, [0] + [1] * 11 + [0] * 67 + [1]
+    card = scorecard(expert, judge, draws=200, groups=fails_in_few).to_json("j")
+    lines = [one for one in remarks([card], None) if "clusters" in one]
+    assert lines == ["j: few clusters for precision of fail (5), recall of fail (4)"]
 
 
 def test_why_a_cell_has_no_number_or_no_limits() -> None:
