@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Mapping
@@ -315,9 +316,14 @@ def test_an_interrupt_ends_dspys_threads(made: Split) -> None:
     assert ended == ["halted"]
 
 
-def test_tables_have_stdout_for_themselves(made: Split, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("name", "budget"), [("mipro", 300), ("gepa", 60), ("simba", 60)])
+def test_tables_have_stdout_for_themselves(
+    made: Split, capfd: pytest.CaptureFixture[str], name: str, budget: int
+) -> None:
+    """Also when the memory of what was ended half-way is wanted back."""
     with ChatServer(utc.Learner()) as server:
-        improved("mipro", made, node(server.url), budget=300)
+        improved(name, made, node(server.url), budget=budget)
+    gc.collect()
     out, err = capfd.readouterr()
     assert out == ""
     assert "Iteration" not in err

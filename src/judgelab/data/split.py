@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from judgelab.data.assignment import assign, entries, group_of, identify
 from judgelab.data.ledger import QUARANTINED, Ledger, Slot
@@ -72,18 +72,21 @@ class SplitConfig:
         }
 
 
-class TrainSet(Sequence[Example]):
-    """The examples that a judge may learn from. Only a Split makes one, of train or cv alone.
+class Part(Sequence[Example]):
+    """Labelled examples of one part of the data. Only a Split makes one.
 
     `groups` is by id: what belongs together is learnt from together.
     """
 
+    name: ClassVar[str]
+    maker: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]]
+
     def __init__(self, examples: Sequence[Example], *, _made_by: Split) -> None:
         if not isinstance(_made_by, Split):
-            raise TypeError("a TrainSet comes from Split.folds")
-        held_out = [e.id for e in examples if _made_by.places[e.id].part not in ("train", "cv")]
-        if held_out:
-            raise PermissionError(f"not of train: {', '.join(held_out[:5])}")
+            raise TypeError(f"a {type(self).__name__} comes from Split.{self.maker} alone")
+        if other := [e.id for e in examples if _made_by.places[e.id].part not in self.parts]:
+            raise PermissionError(f"not of {self.name}: {', '.join(other[:5])}")
         self._examples = tuple(examples)
         self.groups = {e.id: _made_by.places[e.id].group for e in examples}
 
@@ -101,28 +104,16 @@ class TrainSet(Sequence[Example]):
         return iter(self._examples)
 
 
-class DevSet(Sequence[Example]):
-    """Labelled examples of dev, for an optimizer to choose by. Only a Split makes one."""
+class TrainSet(Part):
+    """What a judge may learn from: train or cv alone."""
 
-    def __init__(self, examples: Sequence[Example], *, _made_by: Split) -> None:
-        if not isinstance(_made_by, Split):
-            raise TypeError("a DevSet comes from Split.dev")
-        if other := [e.id for e in examples if _made_by.places[e.id].part != "dev"]:
-            raise PermissionError(f"not of dev: {', '.join(other[:5])}")
-        self._examples = tuple(examples)
+    name, maker, parts = "train", "folds", ("train", "cv")
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
-        return self._examples[index]
 
-    def __len__(self) -> int:
-        return len(self._examples)
+class DevSet(Part):
+    """What an optimizer may choose by."""
 
-    def __iter__(self) -> Iterator[Example]:
-        return iter(self._examples)
+    name, maker, parts = "dev", "dev", ("dev",)
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,27 @@ from judgelab.types import Example
 LOOKS = 3  # at all of dev: the judge as it came and the two best of the race
 
 
+def kept_back(budget: int, dev: Sequence[Example], looks: int = LOOKS) -> int:
+    """The answers of a budget that the choice needs; never more than half of it."""
+    return min(budget // 2, looks * len(dev))
+
+
 async def choose(
     exam: Exam, candidates: Sequence[Candidate], dev: Sequence[Example], rng: random.Random
 ) -> tuple[Candidate, list[dict[str, Any]]]:
     """The best on dev, which is the judge as it came unless another one is better; and the scores.
 
-    The candidates race first. Where the answers left do not hold LOOKS at all of dev, a part of it
-    stands for it, the same for all.
+    Where there are many they race first. Where the answers left do not hold all of dev for those
+    that are looked at, a part of it stands for it, the same for all.
     """
-    base = Candidate()
-    items = mixed(dev, rng)[: max(FEWEST, exam.left // LOOKS)]
+    base, raced = Candidate(), list(dict.fromkeys(candidates))
+    items = mixed(dev, rng)
+    looks = min(LOOKS, len(raced) + 1)
+    if sum(exam.cost(one, items) for one in (base, *raced[: looks - 1])) > exam.left:
+        items = items[: max(FEWEST, exam.left // looks)]
     scored: list[tuple[Candidate, Score]] = []
     try:
         scored.append((base, await exam.score(base, items)))
-        raced = list(candidates)
         if len(raced) >= LOOKS:
             spare = exam.left - (LOOKS - 1) * len(items)
             raced = [one for one, _ in await exam.race(raced, items, max(spare, len(items)))]

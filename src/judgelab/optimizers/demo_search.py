@@ -12,6 +12,7 @@ from judgelab.data.split import DevSet, TrainSet
 from judgelab.demos.base import by_label, take_turns, usable
 from judgelab.errors import ConfigError
 from judgelab.optimizers.base import Improved, Optimizer, check_budget, check_metric
+from judgelab.optimizers.choice import choose, kept_back
 from judgelab.optimizers.exam import FEWEST, Candidate, Exam, Score, Spent, mixed, prompted
 from judgelab.types import Example
 
@@ -54,13 +55,19 @@ class DemoSearch(Optimizer):
     ) -> Improved:
         exam = Exam(judge, train, calls, self.budget, self.metric)
         try:
+            exam.budget -= kept_back(self.budget, dev, looks=2)
             search = _Search(exam, dev, random.Random(self.seed))
             if search.k:
                 await search.run(self.strategy)
+            exam.budget = self.budget
+            found = [search.best] if search.best != Candidate() else []
+            # The same order of dev as in the search: what is answered there is not asked again.
+            best, on_dev = await choose(exam, found, dev, random.Random(self.seed))
         finally:
             await exam.close()
         story = {"strategy": self.strategy, "metric": self.metric, "answers": exam.used}
-        return Improved(exam.judge_of(search.best), len(exam.tried), story | search.story())
+        story |= search.story() | {"on_dev": on_dev}
+        return Improved(exam.judge_of(best), len(exam.tried), story)
 
 
 class _Search:

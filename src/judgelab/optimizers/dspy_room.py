@@ -205,13 +205,15 @@ def _classes(dspy: Any) -> Any:
 
 
 class _MainThread:
-    """A stream that only the main thread writes to."""
+    """A stream that only the main thread writes to, and in the end nobody: a progress bar that
+    was left open is closed when its memory is wanted back."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.open = True
 
     def write(self, text: str) -> int:
-        if threading.current_thread() is threading.main_thread():
+        if self.open and threading.current_thread() is threading.main_thread():
             return self.stream.write(text)
         return len(text)
 
@@ -240,6 +242,8 @@ def _quiet() -> Iterator[None]:
         with _lock:
             _working -= 1
             if not _working:
-                sys.stdout = getattr(sys.stdout, "stream", sys.stdout)
+                if isinstance(sys.stdout, _MainThread):
+                    sys.stdout.open = False
+                    sys.stdout = sys.stdout.stream
                 for logger, level in zip(loggers, levels, strict=True):
                     logger.setLevel(level)

@@ -138,11 +138,16 @@ class Exam:
             node["demos"] = chosen if ids else {"_target_": NOBODY}
         return configs.variant_of(node)
 
+    def cost(self, candidate: Candidate, examples: Sequence[Example]) -> int:
+        """How many of its answers on these are not there yet."""
+        keys = {self.request(candidate, example.interaction).key for example in examples}
+        return len(keys - self._answers.keys())
+
     async def verdicts(self, candidate: Candidate, examples: Sequence[Example]) -> list[Parsed]:
         """In the order of the examples. Raises Spent where the budget does not hold them all."""
         model = self.judge.model
         requests = [self.request(candidate, example.interaction) for example in examples]
-        if len({request.key for request in requests} - self._answers.keys()) > self.left:
+        if self.cost(candidate, examples) > self.left:
             raise Spent
         self.tried[candidate] = None
 

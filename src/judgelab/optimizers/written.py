@@ -13,7 +13,7 @@ from judgelab.data.split import DevSet, TrainSet
 from judgelab.errors import ConfigError, UserError
 from judgelab.models.base import Model
 from judgelab.optimizers.base import Improved, Optimizer, check_budget, check_metric
-from judgelab.optimizers.choice import LOOKS, choose
+from judgelab.optimizers.choice import choose, kept_back
 from judgelab.optimizers.dspy_bridge import Bridge
 from judgelab.optimizers.dspy_room import in_room
 from judgelab.optimizers.exam import Exam, prompted
@@ -100,7 +100,7 @@ class WrittenOptimizer(Optimizer):
         bridge = Bridge(exam, self.model or exam.judge.model, demos=self.max_demos > 0)
         try:
             # What dev needs to choose is kept back.
-            exam.budget = self.budget - min(self.budget // 2, LOOKS * len(dev))
+            exam.budget = self.budget - kept_back(self.budget, dev)
             ended = await bridge.run(partial(in_room, bridge, self.work))
             learnt = exam.used
             exam.budget = self.budget
