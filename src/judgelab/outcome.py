@@ -63,6 +63,7 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder], cards: Cards)
     records = {folder.id: folder.record for folder in complete}
     clusters = bench.split.clusters
     policy = headline(bench.policy)
+    made = [record for record in records.values() if "optimizing" in record]
     stopped = sum(bool(folder.stopped) for folder in folders)
     selection = Selection(
         rules(plan.variants[0].config),
@@ -83,7 +84,8 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder], cards: Cards)
         missing=len(plan.variants) - len(complete) - stopped,
         stopped=stopped,
         held_out=not bench.split.exploratory,
-        tried=len(_tried(bench) - {record["variant"] for record in records.values()}),
+        tried=len(_tried(bench) - {record["variant"] for record in records.values()})
+        + sum(record["optimizing"]["candidates"] for record in made),
     )
     found = selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
     text = [*sentences(selection, found), *_excluded(bench.policy, policy), *bench.mixed_rounds]

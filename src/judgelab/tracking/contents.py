@@ -13,6 +13,7 @@ from judgelab.metrics.names import named
 from judgelab.rules import HARDLY
 from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
+from judgelab.tracking.improved import improved
 from judgelab.tracking.sourced import Source, counted, summed
 from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, Sweep
 
@@ -92,6 +93,7 @@ class Contents:
             "ceiling": self._ceiling(),
             "pairs": list(self._pairs()),
             "pictures": [self._picture(name) for name in pictures.of_sweep(sweep)],
+            "improved": list(improved(sweep)),
             "matrix": self.shown and _matrix(self.shown),
             "looks": [self._row(folder) for folder in looks],
             "disagreements": [*self._disagreements(looks)],
