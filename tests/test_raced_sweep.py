@@ -84,7 +84,8 @@ def test_the_same_command_finds_the_same_race_and_a_sweep_without_one_goes_on(la
     again = lab.run(*WORDS, "search.race=safe", "--json").out
     assert outcome(again) == outcome(done.out)
     now = json.loads((folder / "sweep.json").read_text("utf-8"))
-    assert now["selection"] == about["selection"]
+    # Only how many calls were on their way when they were stopped may differ.
+    assert now["selection"] | {"text": []} == about["selection"] | {"text": []}
     assert now["race"]["stopped"] == about["race"]["stopped"]
     assert set(about["race"]["stopped"]) == {r["run"] for r in first.values() if "stopped" in r}
     assert about["selection"]["family"] == 14, "those stopped count, baselines too"

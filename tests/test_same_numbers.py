@@ -69,7 +69,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
         return said(label if hard + (many > 4) > 2 else "pass")
 
     command = ("run", "-m", "demos=balanced,nearest", "demos.k=1,3", *OWN)
-    priced = ("model.price={input: 3.0, output: 11.0}", "budget.usd=null")
+    priced = ("model.price={input: 3.0, output: 11.0}", "budget.usd=null", "search.race=off")
     with endpoint(answer) as model:
         done = lab(*command, *model.overrides, *priced)
         assert done.code == 0, done.err
