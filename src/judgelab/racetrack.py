@@ -13,10 +13,7 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from judgelab.errors import ConfigError
-from judgelab.metrics.racing import ALPHA, Race
 from judgelab.rules import Rules
 from judgelab.runner import Lane
 from judgelab.scoring import majority
@@ -82,9 +79,13 @@ class Track:
         *,
         seed: int = 0,
         wide: int = 1,
-        alpha: float = ALPHA,
+        alpha: float = 0.05,
         fast: bool = False,
     ) -> None:
+        import numpy as np
+
+        from judgelab.metrics.racing import Race
+
         self.order = random.Random(seed).sample(sorted(labels), len(labels))
         self._place = {id_: n for n, id_ in enumerate(self.order)}
         self._index = {key: n for n, key in enumerate(keys)}
