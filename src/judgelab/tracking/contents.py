@@ -137,7 +137,8 @@ class Contents:
         record = Source(f"{folder.id}/record.json", about["record"])
         row = about | {"calls": record, "cost": record.usd("calls", "cost_usd")}
         if not folder.complete:
-            return row | {"standing": INCOMPLETE, "why": folder.unranked}
+            why = {"why": folder.unranked, "stopped": bool(folder.stopped)}
+            return row | {"standing": INCOMPLETE} | why
         below = self.sweep.selection.get("below_floors") or {}
         return row | {
             "scores": scores,

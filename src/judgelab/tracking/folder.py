@@ -60,8 +60,8 @@ class RunFolder:
     def unranked(self) -> str:
         """Why there is no score."""
         if stopped := self.stopped:
-            return f"Stopped by the race after {stopped['after']} of {stopped['of']} items"
-        return f"Incomplete: {self.record['incomplete_because'] or 'calls are missing'}"
+            return f"stopped by the race after {stopped['after']} of {stopped['of']} items"
+        return str(self.record["incomplete_because"] or "calls are missing")
 
     @property
     def config(self) -> dict[str, Any]:

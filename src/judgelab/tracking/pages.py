@@ -70,7 +70,7 @@ def run_note(folder: RunFolder, with_disagreements: bool) -> str:
         if record["mode"] == "cv":
             lines.append(EXPLORATORY)
     else:
-        lines.append(f"{folder.unranked}.")
+        lines.append(f"{'Not ranked' if folder.stopped else 'Incomplete'}: {folder.unranked}.")
     lines.append(f"Verdicts: {accounts.in_words(record['calls'])}.")
     lines.append(f"From its record, without a call: `judgelab rerun {folder.id[:8]}`")
     return "\n\n".join(lines)
@@ -90,7 +90,8 @@ def leaderboard(sweep: Sweep, links: Mapping[str, str], room: int) -> str:
         name = f"*{name}* (baseline)" if record["baseline"] else name
         name += _marks(sweep, folder)
         if not folder.complete:
-            rows.append(_table_row([name, folder.unranked, *[""] * (len(heads) - 2)]))
+            why = "stopped" if folder.stopped else "incomplete"
+            rows.append(_table_row([name, why, *[""] * (len(heads) - 2)]))
             continue
         card = folder.scores
         cells = [name, *(in_words(card, key) for key in COLUMNS), f"{card['coverage']:.0%}"]
