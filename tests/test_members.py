@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from judgelab import config as configs
-from judgelab import members, sweep
+from judgelab import members, plans
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from labs import Lab
@@ -172,8 +172,8 @@ def test_no_secret_comes_in_by_a_member(lab: Lab, monkeypatch: pytest.MonkeyPatc
 # --- variants
 
 
-def variants(*overrides: str) -> sweep.Plan:
-    return sweep.plan(["judge=panel", "baselines=[]", *overrides], multirun=True)
+def variants(*overrides: str) -> plans.Plan:
+    return plans.plan(["judge=panel", "baselines=[]", *overrides], multirun=True)
 
 
 def test_an_axis_reaches_the_members_that_do_not_set_it() -> None:
@@ -214,7 +214,7 @@ def test_how_calls_are_sent_is_no_part_of_a_panel() -> None:
     base = ("judge=panel", "judge.members=[{},{model: {name: a}}]", *RUN)
 
     def identity(*more: str) -> str:
-        (variant,) = sweep.plan([*base, *more], multirun=False).variants
+        (variant,) = plans.plan([*base, *more], multirun=False).variants
         return variant.id
 
     assert identity() == identity("model.concurrency=3")
@@ -222,12 +222,12 @@ def test_how_calls_are_sent_is_no_part_of_a_panel() -> None:
 
 
 def test_one_run_is_named_by_what_its_members_have_from_it() -> None:
-    (variant,) = sweep.plan(
+    (variant,) = plans.plan(
         ["judge=panel", "judge.members=[{demos: nearest},{judge: classifier}]", *RUN],
         multirun=False,
     ).variants
     assert variant.name == "panel · k=6 · critique · m"
-    (other,) = sweep.plan(
+    (other,) = plans.plan(
         ["judge=cascade", "judge.cheap={}", "judge.dear={model: anthropic}", *RUN], multirun=False
     ).variants
     assert other.name == "cascade · diverse k=6 · critique · m"
