@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from builders import example, examples, split, train_set
+from judgelab import config as configs
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
+from judgelab.data.schema import DatasetConfig, load
 from judgelab.data.split import TrainSet
 from judgelab.demos.balanced import BalancedDemos
 from judgelab.demos.base import by_label
@@ -21,6 +23,8 @@ from judgelab.judges.prompted import PromptedJudge
 from judgelab.models.base import CallFailed, Request
 from judgelab.models.neighbours import Neighbours
 from judgelab.models.scripted import Scripted
+from judgelab.tracking import pages
+from judgelab.tracking.folder import RunFolder
 from judgelab.types import Example, Interaction, Label, Verdict
 from labs import Lab, endpoint, question, read_lines, rows, said, write_rows
 
@@ -287,3 +291,21 @@ def test_a_run_is_replayed_estimated_and_the_same_in_another_lab(n: int, tmp_pat
         assert "are the same (replayed" in again.out, "by place, where the rubric has moved"
         assert "rubric.md moved" in again.err
     assert made[0] == made[1]
+
+
+def test_the_prompt_that_is_shown_is_the_one_that_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path)
+    write_rows(tmp_path / "data.jsonl", rows(130))
+    answer = lambda body: said("fail" if len(question(body)) % 3 else "pass")  # noqa: E731
+    with endpoint(answer) as model:
+        lab.run("demos=hard", "limit=1", *model.overrides, *OWN)
+        sent = model.asked[-1]["messages"]
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(lab.runs[0])
+    dataset = load(configs.build_part(folder.config, "dataset", DatasetConfig))
+    page = pages.prompt(folder, dataset)
+    assert page
+    for turn in sent:
+        assert turn["content"] in page

@@ -174,8 +174,10 @@ def prompt(folder: RunFolder, dataset: Dataset) -> str | None:
     chosen = configs.build(config["split"], SplitConfig, "split")
     split = recorded_split(dataset, chosen, record["mode"], rows)
     fold = split.folds(record["part"], config["limit"])[0]
-    judge.prepare(fold.train, Calls(Pool(record=folder.replies)))
-    judge.rehearsal_estimate()
+    judge.prepare(fold.train, Calls(Pool()))
+    if judge.rehearsed:  # its demos are what it learnt from these answers
+        judge.prepare(fold.train, Calls(Pool(record=folder.replies)))
+        judge.rehearsal_estimate()
     item = fold.items[0]
     turns = judge.request(item, 0).messages
     parts = [f"# The prompt of {record['name']} for item {item.id}"]
