@@ -519,6 +519,7 @@ def test_the_accounts_add_up() -> None:
             "abstained": {"empty": 1},
             "failed": {"500": 1},
             "skipped": 1,
+            "stopped": 0,
             "pending": 2,
             "sent": 3,
             "from_store": 0,
