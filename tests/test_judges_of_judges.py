@@ -14,6 +14,9 @@ import pytest
 from judgelab.tracking.folder import RunFolder
 from labs import Endpoint, Lab, endpoint, question, read_json, read_lines, rows, said, write_rows
 
+pytestmark = pytest.mark.slow  # whole commands, with servers: scripts/test --all
+
+
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl")
 FREE = ("tracking=none",)
 PANEL = (

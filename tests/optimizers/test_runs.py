@@ -18,6 +18,9 @@ from judgelab.errors import ConfigError
 from judgelab.optimizers.kept import check_name, diff, save
 from labs import Endpoint, Lab, endpoint, read_json, read_lines, write_rows
 
+pytestmark = pytest.mark.slow  # whole commands, with servers: scripts/test --all
+
+
 OWN = ["dataset=jsonl", "dataset.path=d.jsonl", "split.ratios={train: .3, dev: .4, test: .3}"]
 GEPA = [*OWN, "demos=balanced", "demos.k=2", "optimizer=gepa", "optimizer.budget=300"]
 

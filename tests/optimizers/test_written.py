@@ -31,6 +31,9 @@ from judgelab.optimizers.exam import Candidate, Exam
 from judgelab.types import Example
 from server import Body, ChatServer, Fault, by_hash
 
+pytestmark = pytest.mark.slow  # whole commands, with servers: scripts/test --all
+
+
 OPTIMIZERS = {"gepa": "gepa.Gepa", "simba": "simba.Simba", "mipro": "mipro.Mipro"}
 every = pytest.mark.parametrize("name", OPTIMIZERS)
 BUDGET = 700

@@ -27,6 +27,9 @@ from labs import (
     write_rows,
 )
 
+pytestmark = pytest.mark.slow  # whole commands, with servers: scripts/test --all
+
+
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "tracking=none")
 TEXTS = payloads.payloads()
 FAMILIES = len(TEXTS) - 1
