@@ -13,8 +13,8 @@ from judgelab.plans import Plan
 from judgelab.rules import Rules, place
 from judgelab.runner import Bench, Run
 from judgelab.scoring import codes, majority, score, short
-from judgelab.sweep import rules
 from judgelab.tracking.folder import RunFolder, all_runs, all_sweeps, runs_folder
+from judgelab.tracking.sweeps import tried
 from judgelab.types import canonical_json, sha256
 
 Cards = Mapping[str, Mapping[str, Any]]  # the scorecard of each complete run, by its id
@@ -64,9 +64,10 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder], cards: Cards)
     clusters = bench.split.clusters
     policy = headline(bench.policy)
     made = [record for record in records.values() if "optimizing" in record]
+    before = tried(all_runs(), bench.split.config.name, bench.part)
     stopped = sum(bool(folder.stopped) for folder in folders)
     selection = Selection(
-        rules(plan.variants[0].config),
+        Rules.of(plan.variants[0].config["search"]),
         [
             Candidate(
                 folder.id,
@@ -84,7 +85,7 @@ def select(bench: Bench, plan: Plan, folders: Sequence[RunFolder], cards: Cards)
         missing=len(plan.variants) - len(complete) - stopped,
         stopped=stopped,
         held_out=not bench.split.exploratory,
-        tried=len(_tried(bench) - {record["variant"] for record in records.values()})
+        tried=len(before - {record["variant"] for record in records.values()})
         + sum(record["optimizing"]["candidates"] for record in made),
     )
     found = selection.to_json() | {"part": bench.part, "exploratory": bench.split.exploratory}
@@ -112,17 +113,6 @@ def _rounds(bench: Bench, choice: Mapping[str, Any]) -> list[dict[str, Any]]:
     verdicts = majority(RunFolder(runs_folder() / choice["reference"]).verdicts)
     rows = by_round(bench.voices.only(bench.labels), verdicts, level=bench.level)
     return [{"round": row["round"], **row["judge"]} for row in rows if row["judge"]]
-
-
-def _tried(bench: Bench) -> set[str]:
-    """Every variant that was ever scored on this part of this split."""
-    there = (folder.record for folder in all_runs())
-    here = (bench.split.config.name, bench.part)
-    return {
-        record["variant"]
-        for record in there
-        if (record["split"]["name"], record["part"]) == here and not record["baseline"]
-    }
 
 
 def rules_before(bench: Bench, now: Rules) -> list[dict[str, Any]]:
@@ -200,7 +190,7 @@ def write_sweep(
     folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep")
     there = [run.folder for run in runs if run.folder.exists]
     cards = cards_to_choose(bench, there)
-    own = rules(plan.variants[0].config)
+    own = Rules.of(plan.variants[0].config["search"])
     choice, before = select(bench, plan, there, cards), rules_before(bench, own)
     race = _race(plan, there)
     choice["text"] += [*_race_in_words(race), *_rules_in_words(before)]

@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from judgelab.errors import ConfigError
 from judgelab.rules import Rules
@@ -19,18 +19,10 @@ from judgelab.runner import Lane
 from judgelab.scoring import majority
 from judgelab.types import CODES, Label, Verdict
 
+if TYPE_CHECKING:
+    from judgelab.metrics.racing import Race
+
 KINDS = ("off", "safe", "fast")
-
-
-class Racing(Protocol):
-    """What decides; see `metrics.racing.Race`."""
-
-    alive: Any
-    at: Any
-    seen: int
-
-    def tell(self, variant: int, position: int, code: int) -> list[int]: ...
-    def withdraw(self, variant: int) -> list[int]: ...
 
 
 def kind(search: Mapping[str, Any], judges: Sequence[Mapping[str, Any]]) -> str:
@@ -85,18 +77,19 @@ class Track:
         import numpy as np
 
         from judgelab.metrics.racing import Race
+        from judgelab.metrics.wilcoxon import WilcoxonRace
 
         self.order = random.Random(seed).sample(sorted(labels), len(labels))
         self._place = {id_: n for n, id_ in enumerate(self.order)}
         self._index = {key: n for n, key in enumerate(keys)}
         self._wide = wide
         fails = np.array([labels[id_] == "fail" for id_ in self.order])
-        options: dict[str, Any] = {"metric": rules.metric, "floors": rules.floors}
-        self._race: Racing = Race(fails, len(keys), **options, alpha=alpha)
+        self._race: Race
         if fast:
-            from judgelab.metrics.wilcoxon import WilcoxonRace
-
             self._race = WilcoxonRace(fails, len(keys), metric=rules.metric)
+        else:
+            metric, floors = rules.metric, rules.floors
+            self._race = Race(fails, len(keys), metric=metric, floors=floors, alpha=alpha)
         self._left = [len(self.order)] * len(keys)  # items without a verdict
         self._moved = asyncio.Event()
 
@@ -165,7 +158,6 @@ class RaceLane(Lane):
         self.track.tell(self.variant, ids, verdicts)
 
     def leave(self) -> None:
-        """Whoever ends early must not be waited for."""
         self.track.leave(self.variant)
 
     @property

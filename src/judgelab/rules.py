@@ -49,8 +49,10 @@ class Rules:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Rules:
-        """The rules as a sweep's JSON holds them."""
-        return cls(said["metric"], dict(said["floors"]), said["margin"])
+        """The rules in a config's `search`, or in a sweep's JSON; a floor of None is none."""
+        floors = (said["floors"] or {}).items()
+        kept = {name: least for name, least in floors if least is not None}
+        return cls(said["metric"], kept, said["margin"])
 
     def to_json(self) -> dict[str, Any]:
         """metric, floors and margin."""

@@ -108,6 +108,9 @@ class Lane:
     def tell(self, ids: Sequence[str], verdicts: Sequence[Verdict]) -> None:
         """What was said of a block."""
 
+    def leave(self) -> None:
+        """The run has ended, however it did: nobody must wait for it."""
+
 
 ALONE = Lane()
 

@@ -17,7 +17,7 @@ from judgelab.errors import ConfigError, UnreadyError, UserError, is_full
 from judgelab.judges.base import Judge
 from judgelab.optimizers.base import Optimizer
 from judgelab.plans import Plan
-from judgelab.racetrack import RaceLane, Track
+from judgelab.racetrack import Track
 from judgelab.rules import Rules
 from judgelab.runner import ALONE, Bench, Progress, Run
 from judgelab.search import Study, Trial
@@ -30,7 +30,7 @@ def check(plan: Plan) -> None:
     config = plan.variants[0].config
     configs.build_part(config, "dataset", DatasetConfig).check()
     configs.build_part(config, "split", SplitConfig)
-    rules(config)
+    Rules.of(config["search"])
     failed: dict[str, str] = {}
     for variant in plan.variants:
         try:
@@ -108,7 +108,7 @@ class _Runs:
         return Track(
             self.bench.labels,
             [run.variant.id for run in racing],
-            rules(config),
+            Rules.of(config["search"]),
             seed=config["seed"],
             wide=max(map(racetrack.in_flight, judges)),
             alpha=config["search"]["alpha"],
@@ -117,8 +117,7 @@ class _Runs:
 
     async def go(self, run: Run, track: Track | None = None) -> None:
         """Judge, score and keep; in the race of a track, where it runs in one."""
-        races = track is not None and not run.variant.baseline
-        lane = track.lane(run.variant.id) if track and races else ALONE
+        lane = track.lane(run.variant.id) if track and not run.variant.baseline else ALONE
         try:
             await runner.run(self.bench, run, self.progress, lane)
         except Exception as error:  # a judge of the user's own may raise anything
@@ -129,8 +128,7 @@ class _Runs:
             else:
                 self.failed[run.variant.name] = _why(error)
         finally:
-            if isinstance(lane, RaceLane):
-                lane.leave()
+            lane.leave()
 
 
 async def _search(runs: _Runs, study: Study) -> None:
@@ -140,6 +138,7 @@ async def _search(runs: _Runs, study: Study) -> None:
     however fast each of them is.
     """
     settings = runs.plan.variants[0].config["search"]
+    rules = Rules.of(settings)
     tasks: dict[str, asyncio.Task[None]] = {}
     by_id = {run.variant.id: run for run in runs.opened}
     waiting: deque[Trial] = deque()
@@ -167,7 +166,7 @@ async def _search(runs: _Runs, study: Study) -> None:
             if oldest.variant.id in tasks:
                 await tasks[oldest.variant.id]
             run = by_id.get(oldest.variant.id)
-            study.tell(oldest, *_told(run, rules_of(settings)))
+            study.tell(oldest, *_told(run, rules))
             if run and run.folder.complete and run not in told:
                 told.append(run)
         if trial is None:
@@ -215,14 +214,3 @@ def _why(error: Exception) -> str:
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
-
-
-def rules(config: Mapping[str, Any]) -> Rules:
-    """How the sweep of a config chooses."""
-    return rules_of(config["search"])
-
-
-def rules_of(search: Mapping[str, Any]) -> Rules:
-    """The rules in a config's `search`."""
-    floors = {name: least for name, least in (search["floors"] or {}).items() if least is not None}
-    return Rules(search["metric"], floors, search["margin"])

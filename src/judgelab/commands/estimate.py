@@ -21,9 +21,11 @@ def say_estimate(bench: Bench, variants: Sequence[Variant], more: int = 0) -> No
     known yet, and are taken to be as the first."""
     calls, usd = 0.0, 0.0
     for number, variant in enumerate(variants):
+        if not paid(variant.judge):
+            continue
         row = estimate(bench, variant, Pool(), most=ESTIMATED_FROM)
         times = 1 + (more if number == 0 else 0)
-        before = optimizing(bench, variant) if paid(variant.judge) else row
+        before = optimizing(bench, variant)
         calls += times * (row[1] + before[1])
         usd += times * (row[4] + before[4])
     if usd:
@@ -37,8 +39,6 @@ def estimate(bench: Bench, variant: Variant, pool: Pool, most: int | None = None
     items of the first fold suggest."""
     whole: list[float] = [0, 0, 0, 0, 0.0]
     folds = bench.folds
-    if most and not paid(variant.judge):
-        return whole
     seen = folds[:1] if most else folds
     items = sum(len(fold.items) for fold in folds) / sum(len(fold.items[:most]) for fold in seen)
     for fold in seen:

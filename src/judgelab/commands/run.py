@@ -192,7 +192,7 @@ def _about(folder: RunFolder) -> dict[str, Any]:
     """Which run a row of the JSON is of, and the fate of its calls."""
     calls = folder.record["calls"]
     kept = ("planned", "answered", "stopped", "sent", "from_store", "cost_usd")
-    asked = {name: calls[name] for name in kept}
+    asked = {name: calls.get(name, 0) for name in kept}  # older records know no stops
     return {"judge": folder.record["name"], "run": folder.id, "calls": asked}
 
 

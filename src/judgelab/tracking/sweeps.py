@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -139,14 +139,16 @@ class Sweep:
         return folder.id in (self.selection.get("best_set") or ())
 
 
-def tried_beside(run: RunFolder) -> set[str]:
-    """Every variant that the runs in this run's folder scored on its part of its split, baselines
-    left out."""
-    near = (RunFolder(path.parent).record for path in run.path.parent.glob("*/record.json"))
-    mine = run.record
+def tried(runs: Iterable[RunFolder], split: str, part: str) -> set[str]:
+    """Every variant that these runs scored on a part of a split, baselines left out."""
     return {
         record["variant"]
-        for record in near
-        if (record["split"]["name"], record["part"]) == (mine["split"]["name"], mine["part"])
-        and not record["baseline"]
+        for record in (run.record for run in runs)
+        if (record["split"]["name"], record["part"]) == (split, part) and not record["baseline"]
     }
+
+
+def tried_beside(run: RunFolder) -> set[str]:
+    """The same of the runs in this run's folder, on its part of its split."""
+    near = (RunFolder(path.parent) for path in run.path.parent.glob("*/record.json"))
+    return tried(near, run.record["split"]["name"], run.record["part"])
