@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,28 @@ def test_what_is_read_again_was_seen_once(lab: Lab) -> None:
     looks.write_bytes(before.splitlines(keepends=True)[0])
     assert lab("holdout", name).code == 0
     assert [line.get("seen_by") for line in read_lines(looks)] == [None, 1]
+
+
+def test_several_judges_are_looked_at_together_or_not_at_all(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.run("-m", "demos=none,random", "demos.k=2,4", "split.looks=2", "tracking=none")
+    two = [lab.folder_of(name).name for name in ("random k=2", "random k=4")]
+    refused = lab("holdout", *two, lab.folder_of("none").name)
+    assert refused.code == 1
+    assert "2 of the 2 looks at this test split are left (sample.looks.jsonl), for 3" in refused.err
+    assert '--looks 3 --reason "..."' in refused.err.replace("\n", " ")
+    looks = lab.folder / "splits" / "sample.looks.jsonl"
+    assert not [line for line in read_lines(looks) if "variant" in line], "none was taken"
+
+    done = lab("holdout", *two, two[0], "--json")
+    assert done.code == 0, done.err
+    assert [card["judge"] for card in json.loads(done.out)] == ["random k=2", "random k=4"]
+    assert "look 1 of 2 on this test split; intervals at 97.5%" in done.err
+    assert "look 2 of 2 on this test split; intervals at 97.5%" in done.err
+    tests = [path.name[:8] for path in lab.runs if path.name.endswith("-test")]
+    assert len(tests) == 2
+    assert "judgelab compare" in done.err
+    compared = lab("compare", *tests)
+    assert compared.code == 0, compared.err
+    page = next(lab.folder.glob("runs/*-sweep/report.html")).read_text("utf-8")
+    assert page.count("the same judge on dev, where it was chosen") == 2

@@ -75,15 +75,15 @@ def run(overrides: Sequence[str], multirun: bool, dry_run: bool, cfg: bool, as_j
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--looks", type=click.IntRange(1), help="Raise the declared number of looks.")
 @click.option("--reason", default="", help="Why it is raised; every report will show it.")
-@click.option("--json", "as_json", is_flag=True, help="The scorecard as JSON.")
-def holdout(run: str, looks: int | None, reason: str, as_json: bool) -> None:
-    """The look at the test split with the judge of RUN, written down."""
+@click.option("--json", "as_json", is_flag=True, help="The scorecards as JSON.")
+def holdout(runs: tuple[str, ...], looks: int | None, reason: str, as_json: bool) -> None:
+    """A look at the test split with the judge of each RUN, written down."""
     from judgelab.commands import holdout as command
 
-    command.holdout(run, raised=(looks, reason) if looks else None, as_json=as_json)
+    command.holdout(runs, raised=(looks, reason) if looks else None, as_json=as_json)
 
 
 @cli.command()

@@ -202,6 +202,7 @@ def write_sweep(
             "command": command,
             "axes": {k: str(v) if isinstance(v, Span) else v for k, v in plan.axes.items()},
             "tried": [run.folder.id for run in runs if not run.variant.baseline],
+            "sampler": plan.variants[0].config["search"]["sampler"],
             "equal": plan.equal,
             "failed": failed,
             "dataset": {"name": bench.dataset.name, "sha256": bench.dataset.sha256},

@@ -42,8 +42,12 @@ def sweep(
     baselines: int = 1,
     set_size: int = 2,
     rounds: Sequence[Mapping[str, Any]] = (),
+    axes: Sequence[Mapping[str, str]] = (),
+    stopped: int = 0,
+    sampler: str = "grid",
 ) -> Sweep:
-    """A sweep of one variant a kappa, the best first; the last `baselines` are baselines."""
+    """A sweep of one variant a kappa, the best first; the last `baselines` are baselines, and
+    `stopped` more lost the race. They were tried the last first. `axes` is a choice a variant."""
     folders = []
     for n, kappa in enumerate(kappas):
         name = names[n] if n < len(names) else f"nearest k={n} · critique"
@@ -59,6 +63,7 @@ def sweep(
             "dataset": {"name": "small", "sha256": made.DATASET.sha256},
             "ceiling": ceiling,
             "calls": made._accounts(101, 101) | {"cost_usd": cost},
+            "axes": axes[n] if n < len(axes) else {},
         }
         folder.write_json("record.json", record)
         names_of = ("agreement", "recall_fail", "precision_fail", "recall_pass", "kappa")
@@ -70,6 +75,13 @@ def sweep(
         }
         folder.write_json("scores.json", card)
         folders.append(folder)
+    judges = folders[: len(folders) - baselines]
+    for n in range(stopped):
+        folder = RunFolder(runs / f"stopped{n:02}")
+        record = judges[0].record | {"name": folder.id, "stopped": {"after": 30, "of": 101}}
+        folder.write_json("record.json", record)
+        folders.append(folder)
+        judges.append(folder)
     about = {
         "sweep": "5eeb5eeb",
         "command": "judgelab run -m demos.k=2,4",
@@ -78,9 +90,15 @@ def sweep(
         "split": {"name": "small", "mode": "holdout"},
         "runs": [folder.id for folder in folders],
         "rounds": list(rounds),
+        "sampler": sampler,
+        "tried": [folder.id for folder in reversed(judges)],
+        "axes": {
+            key: sorted({one[key] for one in axes if key in one})
+            for key in sorted({k for one in axes for k in one})
+        },
     }
     if selection is not None:
-        about["selection"] = chosen(folders, kappas, set_size) | selection
+        about["selection"] = chosen(folders[: len(kappas)], kappas, set_size) | selection
     folder = RunFolder(runs / "5eeb5eeb-sweep")
     folder.write_json("sweep.json", about)
     there = Sweep.of(folder)

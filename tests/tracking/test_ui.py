@@ -50,7 +50,9 @@ def test_the_ui_serves_the_lab_and_ends_with_ctrl_c(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     folder = made.run(tmp_path / "runs", "nearest k=4")
     run_id = MLflowTracking().project([folder], made.DATASET).runs[folder.id]
-    code = f"from judgelab.tracking.ui import serve; serve({port}, '127.0.0.1')"
+    # What is started in the background of a shell ignores SIGINT, and its children do.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += f"from judgelab.tracking.ui import serve; serve({port}, '127.0.0.1')"
     with subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -66,7 +68,12 @@ def test_the_ui_serves_the_lab_and_ends_with_ctrl_c(
                 assert got.read() == (folder.path / "confusion.png").read_bytes()
         finally:
             served.send_signal(signal.SIGINT)
-        assert served.wait(20) == 0
+            try:
+                ended = served.wait(20)
+            except subprocess.TimeoutExpired:
+                served.terminate()
+                raise
+        assert ended == 0
     until = time.monotonic() + 10
     while time.monotonic() < until:
         with socket.socket() as probe:

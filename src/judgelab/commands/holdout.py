@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
 from judgelab import plans, resources, runner, sweep
+from judgelab.calls.pool import Pool
 from judgelab.commands import show
 from judgelab.commands.estimate import say_estimate
 from judgelab.commands.run import (
@@ -20,7 +24,7 @@ from judgelab.commands.run import (
     write_report,
 )
 from judgelab.commands.stopping import run_stoppable
-from judgelab.data.looks import Look, look, saw
+from judgelab.data.looks import Look, saw, take
 from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.rerun import under
 from judgelab.runner import Bench, Run
@@ -29,55 +33,116 @@ from judgelab.tracking.folder import RunFolder, all_runs, find_run, runs_folder
 from judgelab.types import sha256
 from judgelab.variants import Variant
 
+if TYPE_CHECKING:
+    from judgelab.tracking.mlflow import MLflowTracking
 
-def holdout(name: str, *, raised: tuple[int, str] | None, as_json: bool) -> None:
-    """Judge test with the judge of a run; the look is written down before the labels open.
+
+def holdout(names: Sequence[str], *, raised: tuple[int, str] | None, as_json: bool) -> None:
+    """Judge test with the judges of runs; each look is written down before the labels open.
 
     `raised` is a larger number of looks, and the reason for it.
     """
-    folder = find_run(name)
-    record, config = folder.record, folder.config | {"limit": None}
-    if record["part"] == "test":
-        raise UserError(f"{folder.id} is itself a look at test; give the run on dev.")
-    variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
-    sweep.check(plans.Plan([variant]))
-    tracking = build_tracking(config)
-    pool = open_pool(config)
-    bench = runner.bench(config, pool, part="test", sweep=record["sweep"] or "")
+    folders = [find_run(name) for name in names]
+    for folder in folders:
+        if folder.record["part"] == "test":
+            raise UserError(f"{folder.id} is itself a look at test; give the run on dev.")
+    config = _whole(folders[0])
+    tracking, pool = build_tracking(config), open_pool(config)
+    opened = _open(folders, pool)
+    bench = opened[0].bench
     bench.split.folds("test")  # says so where there is no test, before a look is spent
-    run = runner.open_run(bench, variant)
     path = resources.lab() / "splits" / f"{bench.split.config.name}.looks.jsonl"
-    # An edited rubric is another judge: looking with it is another look.
-    judge = sha256([variant.id, run.texts])
+    judges = {one.judge: one.run.folder.id for one in opened}
     declared = bench.split.config.looks
-    taken = look(path, judge, bench.dataset.sha256, declared, run=run.folder.id, raised=raised)
-    if declared != taken.budget and not taken.raised:
+    looks = take(path, judges, bench.dataset.sha256, declared, raised=raised)
+    first = looks[0]
+    if declared != first.budget and not first.raised:
         show.notes(
             [
                 f"split.looks={declared} comes after the first look, which was one of "
-                f"{taken.budget}: {taken.budget} it is. --looks N --reason TEXT raises it"
+                f"{first.budget}: {first.budget} it is. --looks N --reason TEXT raises it"
             ]
         )
-    bench = replace(bench, look=taken)
-    again = _at_the_level_of(taken, bench) if taken.raised else []
+    again = _at_the_level_of(first, bench) if first.raised else []
     show.notes(lost(pool))
-    say_estimate(bench, [variant])
-    run_stoppable(_judge(bench, run), pool)
-    show.notes(odd_answers([run.folder], pool))
-    accounts([run.folder], pool)
+    say_estimate(bench, [one.run.variant for one in opened])
+    run_stoppable(_judge(opened, looks), pool)
+    judged = [one.run.folder for one in opened]
+    show.notes(odd_answers(judged, pool))
+    accounts(judged, pool)
     if pool.interrupted:
         raise Stopped(pool.interrupted)
-    if run.folder.complete:
-        metrics = run.folder.scores["metrics"]
-        saw(path, taken, {name: one["value"] for name, one in metrics.items()}, run.folder.id)
-    report(bench, [run.folder], metric=config["search"]["metric"], as_json=as_json)
-    show.err.print(f"[bold]{escape(str(taken))}[/]; intervals at {taken.level:.1%}", soft_wrap=True)
-    sweep_folder = RunFolder(runs_folder() / f"{bench.sweep}-sweep") if bench.sweep else None
-    page = write_report(bench, sweep_folder, [], config)
-    links = track(tracking, bench, [run.folder, *again], sweep_folder)
-    if not run.folder.complete:
-        raise IncompleteError(f"the look is incomplete; go on with: judgelab holdout {name}")
-    show.next_steps([f"again, from its record: judgelab rerun {run.folder.id[:8]}", *page, *links])
+    for folder, look in zip(judged, looks, strict=True):
+        if folder.complete:
+            metrics = folder.scores["metrics"]
+            saw(path, look, {name: one["value"] for name, one in metrics.items()}, folder.id)
+    level = replace(bench, look=first)
+    report(level, judged, metric=config["search"]["metric"], as_json=as_json)
+    for look in looks:
+        said = f"[bold]{escape(str(look))}[/]; intervals at {look.level:.1%}"
+        show.err.print(said, soft_wrap=True)
+    lines = _keep(opened, again, config, tracking)
+    if not all(folder.complete for folder in judged):
+        command = f"judgelab holdout {' '.join(names)}"
+        raise IncompleteError(f"the look is incomplete; go on with: {command}")
+    short = [folder.id[:8] for folder in judged]
+    steps = [f"again, from its record: judgelab rerun {short[0]}"]
+    if len(short) > 1:
+        steps.append(f"item by item, Holm over all pairs: judgelab compare {' '.join(short)}")
+    show.next_steps([*steps, *lines])
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A judge before its look: `judge` is the hash of it and its texts, as an edited rubric is
+    another judge, and looking with it another look."""
+
+    judge: str
+    bench: Bench
+    run: Run
+
+
+def _open(folders: Sequence[RunFolder], pool: Pool) -> list[_Opened]:
+    """The judges of these runs, each once. Raises UserError where their test items differ."""
+    found: dict[str, _Opened] = {}
+    for folder in folders:
+        record, config = folder.record, _whole(folder)
+        judge, name = config["judge"], record["name"]
+        variant = Variant(name, judge, config, record["axes"], record["baseline"])
+        sweep.check(plans.Plan([variant]))
+        bench = runner.bench(config, pool, part="test", sweep=record["sweep"] or "")
+        run = runner.open_run(bench, variant)
+        one = _Opened(sha256([variant.id, run.texts]), bench, run)
+        found.setdefault(one.judge, one)
+        first = next(iter(found.values())).bench
+        if (bench.dataset.sha256, bench.split.sha256) != (first.dataset.sha256, first.split.sha256):
+            raise UserError(
+                f"these runs are of different data or splits: {first.dataset.name}, split "
+                f"{first.split.config.name}, and {bench.dataset.name}, split "
+                f"{bench.split.config.name}. Take the looks one by one: judgelab holdout RUN."
+            )
+    return list(found.values())
+
+
+def _whole(folder: RunFolder) -> dict[str, Any]:
+    return folder.config | {"limit": None}
+
+
+def _keep(
+    opened: Sequence[_Opened],
+    again: Sequence[RunFolder],
+    config: Mapping[str, Any],
+    tracking: MLflowTracking | None,
+) -> list[str]:
+    """The reports of their sweeps and MLflow; gives the lines that say where."""
+    lines: list[str] = []
+    for id_ in dict.fromkeys(one.bench.sweep for one in opened):
+        own = [one for one in opened if one.bench.sweep == id_]
+        bench, folders = own[0].bench, [one.run.folder for one in own]
+        sweep_folder = RunFolder(runs_folder() / f"{id_}-sweep") if id_ else None
+        lines += write_report(bench, sweep_folder, [], config)
+        lines += track(tracking, bench, [*folders, *again], sweep_folder)
+    return list(dict.fromkeys(lines))
 
 
 def _at_the_level_of(taken: Look, bench: Bench) -> list[RunFolder]:
@@ -107,7 +172,11 @@ def _at_the_level_of(taken: Look, bench: Bench) -> list[RunFolder]:
     return changed
 
 
-async def _judge(bench: Bench, run: Run) -> None:
-    items = sum(len(fold.items) for fold in bench.folds)
-    with show.progress(items, bench.pool) as progress:
-        await runner.run(bench, run, progress)
+async def _judge(opened: Sequence[_Opened], looks: Sequence[Look]) -> None:
+    items = sum(len(fold.items) for one in opened for fold in one.bench.folds)
+    with show.progress(items, opened[0].bench.pool) as progress:
+        judging = (
+            runner.run(replace(one.bench, look=look), one.run, progress)
+            for one, look in zip(opened, looks, strict=True)
+        )
+        await asyncio.gather(*judging)

@@ -107,43 +107,49 @@ def look(
     run: str = "",
     raised: tuple[int, str] | None = None,
 ) -> Look:
-    """The look at test of this variant on this data; the same again is the same look.
+    """The look at test of one judge; see `take`."""
+    return take(path, {variant: run}, data, budget, raised=raised)[0]
+
+
+def take(
+    path: Path,
+    judges: Mapping[str, str],
+    data: str,
+    budget: int,
+    *,
+    raised: tuple[int, str] | None = None,
+) -> list[Look]:
+    """A look at test with each of these judges on this data, all of them or none; the same again
+    is the same look.
 
     Args:
         path: the looks file of the split.
-        variant: hash of the judge and its texts.
+        judges: by the hash of a judge and its texts, the run folder that will hold what is seen.
         data: hash of the dataset.
         budget: of the config; it counts where nothing was looked at yet.
-        run: the run folder that will hold what is seen.
         raised: a larger budget and the reason for it, to be written down first.
 
     Raises:
-        ClaimError: the declared looks are used up.
+        ClaimError: there are not as many of the declared looks left.
         ConfigError: a raise without a reason, or to no larger number.
         DataError: a damaged file.
     """
     with _locked(path, "a+") as file:
         known = _looks(path, file)
         in_force = known.budget or budget
+        new = [judge for judge in judges if known.of(judge, data) is None]
         if raised is not None:
             more, reason = raised
             _check_raise(more, reason, in_force)
+            _check_room(path, len(known.taken), len(new), more)
             _append(file, {"raised": more, "from": in_force, "reason": " ".join(reason.split())})
-            known = _looks(path, file)
             in_force = more
-        if found := known.of(variant, data):
-            return found
-        if len(known.taken) >= in_force:
-            raise ClaimError(
-                f"the {in_force} looks at this test split are used up ({path.name}). One more "
-                "would make it a second dev split: label new items for it. Or raise the number, "
-                "with the reason that every report will show: "
-                f'judgelab holdout RUN --looks {in_force + 1} --reason "..."; all intervals of '
-                "this split, earlier ones included, then become wider."
-            )
-        entry = {"number": len(known.taken) + 1, "budget": in_force}
-        _append(file, entry | {"variant": variant, "data": data, "run": run})
-        return _looks(path, file).taken[-1]
+        _check_room(path, len(known.taken), len(new), in_force)
+        for number, judge in enumerate(new, len(known.taken) + 1):
+            entry = {"number": number, "budget": in_force}
+            _append(file, entry | {"variant": judge, "data": data, "run": judges[judge]})
+        known = _looks(path, file)
+        return [found for judge in judges if (found := known.of(judge, data))]
 
 
 def saw(path: Path, look: Look, metrics: Mapping[str, float | None], run: str = "") -> None:
@@ -155,6 +161,21 @@ def saw(path: Path, look: Look, metrics: Mapping[str, float | None], run: str = 
         _looks(path, file)
         if not any(entry.get("seen_by") == look.number for entry in _entries(path, file)):
             _append(file, {"seen_by": look.number, "metrics": dict(metrics), "run": run})
+
+
+def _check_room(path: Path, taken: int, wanted: int, in_force: int) -> None:
+    if taken + wanted <= in_force:
+        return
+    left = f"{max(in_force - taken, 0)} of the {in_force}"
+    short = f"the {in_force} looks at this test split are used up ({path.name}). One more"
+    if wanted > 1:
+        short = f"{left} looks at this test split are left ({path.name}), for {wanted}. More"
+    raise ClaimError(
+        f"{short} would make it a second dev split: label new items for it. Or raise the number, "
+        "with the reason that every report will show: "
+        f'judgelab holdout RUN --looks {taken + wanted} --reason "..."; all intervals of '
+        "this split, earlier ones included, then become wider."
+    )
 
 
 def _check_raise(more: int, reason: str, in_force: int) -> None:

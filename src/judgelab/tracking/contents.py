@@ -15,7 +15,7 @@ from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.improved import improved
 from judgelab.tracking.sourced import Source, counted, summed
-from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, Sweep
+from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, STOPPED, Sweep
 
 WITH_TEST = "with texts of test items"  # in the head of a report that shows some
 SHOWN = 20  # disagreements of a kind
@@ -38,6 +38,10 @@ PICTURES = {
     "table above.",
     "differences": "Each judge minus the one that all are compared with, on the same items. An "
     "interval that crosses the solid line holds no difference as well.",
+    "history": "The trials in their order. What the race stopped has no score.",
+    "importance": "How much of the difference between the finished variants goes with each axis by "
+    "itself, among what was tried: an axis whose good values met those of another shares its "
+    "credit.",
     "rounds": "How the best judge agrees with the labels of each round of labelling.",
     "cost": "What the answers of each judge cost against how good they are.",
 }
@@ -94,8 +98,9 @@ class Contents:
             "pairs": list(self._pairs()),
             "pictures": [self._picture(name) for name in pictures.of_sweep(sweep)],
             "improved": list(improved(sweep)),
+            "cascades": list(self._cascades()),
             "matrix": self.shown and _matrix(self.shown),
-            "looks": [self._row(folder) for folder in looks],
+            "looks": [self._look(folder) for folder in looks],
             "disagreements": [*self._disagreements(looks)],
             "accounts": self._accounts(),
             "versions": self.records[sweep.ranked[0].id]["versions"],
@@ -137,8 +142,8 @@ class Contents:
         record = Source(f"{folder.id}/record.json", about["record"])
         row = about | {"calls": record, "cost": record.usd("calls", "cost_usd")}
         if not folder.complete:
-            why = {"why": folder.unranked, "stopped": bool(folder.stopped)}
-            return row | {"standing": INCOMPLETE} | why
+            state = STOPPED if folder.stopped else INCOMPLETE
+            return row | {"standing": state, "why": folder.unranked}
         below = self.sweep.selection.get("below_floors") or {}
         return row | {
             "scores": scores,
@@ -155,6 +160,17 @@ class Contents:
             "below": below.get(folder.id) or [],
             "too": about["standing"] == BELOW and self.sweep.in_set(folder),
         }
+
+    def _look(self, folder: RunFolder) -> dict[str, Any]:
+        """A look at test, with the row of the same judge on dev; None where that is not there."""
+        row, name = self._row(folder), folder.record["name"]
+        on_dev = (run for run in self.sweep.complete if self.records[run.id]["name"] == name)
+        return row | {"dev": next((self._row(run) for run in on_dev), None)}
+
+    def _cascades(self) -> Iterator[dict[str, Any]]:
+        for folder in self.sweep.complete:
+            if pictures.cascade(folder):
+                yield self._about(folder) | {"source": _inline(folder, "cascade")}
 
     def _ceiling(self) -> dict[str, Any] | None:
         """The row of human against human; None where no run knows of it."""

@@ -4,6 +4,8 @@
     cascade        of a run whose threshold was found on dev: what handing over gains
     leaderboard    of a sweep: every variant's metric with its interval
     differences    of a sweep: each variant minus the reference, where they were compared
+    history        of a search: its trials in their order, and the best so far
+    importance     of a sweep: what each axis explains, where enough variants are finished
     cost           of a sweep: cost against the metric, where something costs
     rounds         of a sweep: agreement by round of labels, where there are two
     probe          of a run that was probed: what payloads do to it
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgelab.scoring import in_words
-from judgelab.tracking import costs, plots, probes
+from judgelab.tracking import costs, plots, probes, searched
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
@@ -50,12 +52,15 @@ def probe(folder: RunFolder, found: Mapping[str, Any]) -> bool:
     return True
 
 
-def cascade(folder: RunFolder) -> None:
-    """cascade.png and .svg of a run whose optimizer drew a curve; nothing for others."""
+def cascade(folder: RunFolder) -> bool:
+    """cascade.png and .svg of a run whose optimizer drew a curve; whether there is one."""
     path = folder.path / "optimizer.json"
     story = folder.optimizing.get("story", {})
-    if "curve" in story and not _drawn(folder, "cascade", [path]):
+    if "curve" not in story:
+        return False
+    if not _drawn(folder, "cascade", [path]):
         _save(folder, "cascade", plots.handing_over(story))
+    return True
 
 
 def of_sweep(sweep: Sweep) -> list[str]:
@@ -68,6 +73,10 @@ def of_sweep(sweep: Sweep) -> list[str]:
     wanted = {"leaderboard": plots.forest}
     if plots.can_differ(sweep):
         wanted["differences"] = plots.differences
+    if searched.drawn(sweep):
+        wanted["history"] = searched.history
+    if searched.mattered(sweep):
+        wanted["importance"] = searched.axes_that_matter
     if costs.can_cost(sweep):
         wanted["cost"] = costs.cost
     if len(sweep.about.get("rounds", ())) > 1:

@@ -12,12 +12,13 @@ from judgelab.tracking import facts
 from judgelab.tracking.folder import RunFolder
 
 # What a run is in its sweep. A sweep without a selection has variants and baselines alone.
-CHOSEN, BEST, OTHER, BELOW, BASELINE, INCOMPLETE = STANDINGS = (
+CHOSEN, BEST, OTHER, BELOW, BASELINE, STOPPED, INCOMPLETE = STANDINGS = (
     "chosen",
     "cannot be told apart from the best",
     "variant",
     "below a floor",
     "baseline",
+    "stopped",
     "incomplete",
 )
 
@@ -124,7 +125,7 @@ class Sweep:
     def standing(self, folder: RunFolder) -> str:
         """What a run is in this sweep: one of STANDINGS."""
         if not folder.complete:
-            return INCOMPLETE
+            return STOPPED if folder.stopped else INCOMPLETE
         if folder.record["baseline"]:
             return BASELINE
         if self.selection and self.best is not None and folder.id == self.best.id:
