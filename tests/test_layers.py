@@ -33,7 +33,7 @@ FLOORS = (
     ("judges", "axes", "rules"),
     ("variants",),
     ("selection", "optimizers", "search"),
-    ("tracking", "sentences"),
+    ("tracking", "sentences", "study"),
     ("runner", "sources", "drift", "plans"),
     ("racetrack",),
     ("rerun", "sweep", "ground", "compare"),

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from judgelab import racetrack
 from labs import Lab
 
 N = 150
@@ -95,13 +96,44 @@ def test_the_same_command_finds_the_same_race_and_a_sweep_without_one_goes_on(la
     assert len(list(lab.folder.glob("runs/*-sweep"))) == 2
 
 
-def test_a_race_through_tpe_stops_trials_too(lab):
-    done = lab.run(*WORDS, "search=tpe", "search.trials=9", "search.race=safe", "--json")
+def test_a_race_through_tpe_stops_trials_and_tells_them_as_pruned(lab):
+    import optuna
+
+    words = (*WORDS, "search=tpe", "search.trials=9", "search.race=safe", "--json")
+    done = lab.run(*words, "search.storage=kept.journal")
     raced = rows(done.out)
     assert len(raced) == 10
-    assert any("stopped" in row for row in raced.values())
-    again = lab.run(*WORDS, "search=tpe", "search.trials=9", "search.race=safe", "--json")
+    stops = {name: row["stopped"]["after"] for name, row in raced.items() if "stopped" in row}
+    stops = {name.removeprefix("name="): after for name, after in stops.items()}
+    assert stops
+    backend = optuna.storages.journal.JournalFileBackend(str(lab.folder / "kept.journal"))
+    storage = optuna.storages.JournalStorage(backend)
+    study = optuna.load_study(study_name=None, storage=storage)
+    told = {t.user_attrs["choice"]["judge.name"]: t for t in study.trials}
+    order = racetrack.order(labels(lab), 0)
+    for name, after in stops.items():
+        trial = told[name]
+        assert trial.state is optuna.trial.TrialState.PRUNED
+        assert trial.intermediate_values == {after: pytest.approx(kappa(lab, name, order[:after]))}
+    assert {t.state.name for name, t in told.items() if name not in stops} == {"COMPLETE"}
+
+    again = lab.run(*words)
     assert outcome(again.out) == outcome(done.out)
+
+
+def labels(lab: Lab) -> dict[str, str]:
+    lines = (lab.folder / "items.jsonl").read_text("utf-8").splitlines()
+    return {row["id"]: row["label"] for row in map(json.loads, lines)}
+
+
+def kappa(lab: Lab, name: str, ids: list[str]) -> float:
+    """Of a judge on some items."""
+    from sklearn.metrics import cohen_kappa_score
+
+    lines = map(json.loads, (lab.folder / "verdicts.jsonl").read_text("utf-8").splitlines())
+    said = {row["id"]: row["verdict"] for row in lines if row["judge"] == name}
+    own = labels(lab)
+    return cohen_kappa_score([own[i] for i in ids], [said[i] for i in ids])
 
 
 def test_a_kind_of_race_that_is_none_is_refused_before_anything_is_judged(lab):

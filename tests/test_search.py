@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from judgelab import config as configs
 from judgelab import plans, search
 from judgelab.axes import Span
 from judgelab.errors import ConfigError
-from judgelab.search import Space, Study
+from judgelab.search import Space
+from judgelab.study import Study
 from labs import Lab
 
 AXES = {
@@ -133,10 +135,31 @@ def test_floors_failures_and_stops_reach_the_study(lab):
         one.tell(next(trials), 0.4, {"recall_fail": 0.1})
         one.tell(next(trials), None)
         one.tell(next(trials), 0.2, seen=30)
+        one.tell(next(trials), None, {"recall_fail": 1.0}, seen=3)
     told = one._study.trials
     assert told[0].constraints == {"recall_fail": 0.1}
     assert told[1].state is TrialState.FAIL
     assert (told[2].state, told[2].intermediate_values) == (TrialState.PRUNED, {30: 0.2})
+    assert (told[3].state, told[3].intermediate_values) == (TrialState.PRUNED, {})
+
+
+def test_tpe_keeps_away_from_what_was_stopped(lab):
+    """Where it was told as failed, which says nothing to it, it comes back to it more often."""
+
+    def late(seed: int, **stop: Any) -> int:
+        one, names = study(trials=30), []
+        one.seed = seed
+        for trial in one.ask():
+            names.append(trial.variant.name)
+            if "nearest" in trial.variant.name:
+                one.tell(trial, **stop)
+            else:
+                one.tell(trial, 0.5)
+        return sum(name.startswith("nearest") for name in names[15:])
+
+    with configs.hydra():
+        stopped, failed = late(0, value=0.1, seen=10), late(0, value=None)
+    assert stopped < 10 < 2 * stopped < failed
 
 
 def test_lists_that_rise_evenly_are_numbers_to_tpe(lab):

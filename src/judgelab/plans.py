@@ -14,6 +14,7 @@ from judgelab import search, variants
 from judgelab.axes import Axis, Span
 from judgelab.errors import ConfigError
 from judgelab.search import Space
+from judgelab.study import Study, check_storage
 from judgelab.types import sha256
 from judgelab.variants import Distinct, Variant
 
@@ -28,7 +29,7 @@ class Plan:
     variants: list[Variant]
     equal: list[str] = field(default_factory=list)
     axes: Mapping[str, Axis] = field(default_factory=dict)
-    study: search.Study | None = None
+    study: Study | None = None
 
     @property
     def is_sweep(self) -> bool:
@@ -72,6 +73,7 @@ def _sweep(fixed: Sequence[str], axes: Mapping[str, Axis]) -> Plan:
         found = search.draws(space, settings["trials"], settings["seed"])
     else:
         found = Distinct()
+        check_storage(settings["storage"])
         found.add(space.variant(space.first), space.first)
         study = _study(space, settings)
     roots = {configs.axis_root(key) for key in axes}
@@ -87,11 +89,11 @@ def _sweep(fixed: Sequence[str], axes: Mapping[str, Axis]) -> Plan:
     return Plan([*found.variants.values(), *base], found.equal, space.axes, study)
 
 
-def _study(space: Space, settings: Mapping[str, Any]) -> search.Study:
+def _study(space: Space, settings: Mapping[str, Any]) -> Study:
     kept = {name: settings[name] for name in ("metric", "floors", "seed", "race", "parallel")}
     about = [sorted(space.fixed), {key: str(axis) for key, axis in space.axes.items()}, kept]
     name = f"judgelab-{sha256(about)[:8]}"
-    return search.Study(space, settings["trials"], settings["seed"], name, settings["storage"])
+    return Study(space, settings["trials"], settings["seed"], name, settings["storage"])
 
 
 def _whole(fixed: Sequence[str], axes: Mapping[str, Axis]) -> dict[str, Axis]:

@@ -50,6 +50,11 @@ def in_flight(node: Any) -> int:
     return max([own if isinstance(own, int) else 1, *map(in_flight, inner)])
 
 
+def order(labels: Mapping[str, Label], seed: int) -> list[str]:
+    """The one order in which all variants meet the items."""
+    return random.Random(seed).sample(sorted(labels), len(labels))
+
+
 class Track:
     """One race over the labelled items of a bench.
 
@@ -79,7 +84,7 @@ class Track:
         from judgelab.metrics.racing import Race
         from judgelab.metrics.wilcoxon import WilcoxonRace
 
-        self.order = random.Random(seed).sample(sorted(labels), len(labels))
+        self.order = order(labels, seed)
         self._place = {id_: n for n, id_ in enumerate(self.order)}
         self._index = {key: n for n, key in enumerate(keys)}
         self._wide = wide

@@ -37,6 +37,19 @@ def codes(items: Sequence[str], verdicts: Iterable[Verdict]) -> NDArray[np.int64
     return np.array([CODES[decided.get(item)] for item in items], dtype=np.int64)
 
 
+def points(
+    metrics: Iterable[str], labels: Mapping[str, Label], verdicts: Iterable[Verdict]
+) -> dict[str, float | None]:
+    """The point estimates over the labelled items alone, without their intervals; an abstention
+    counts as wrong, positive class fail."""
+    from judgelab.metrics.agreement import estimate
+    from judgelab.metrics.confusion import Confusion
+
+    expert = [label == "fail" for label in labels.values()]
+    table = Confusion.from_arrays(expert, codes(list(labels), verdicts))
+    return {name: estimate(name, table).value for name in metrics}
+
+
 def score(
     labels: Mapping[str, Label],
     verdicts: Iterable[Verdict],

@@ -20,7 +20,8 @@ from judgelab.plans import Plan
 from judgelab.racetrack import Track
 from judgelab.rules import Rules
 from judgelab.runner import ALONE, Bench, Progress, Run
-from judgelab.search import Study, Trial
+from judgelab.scoring import points
+from judgelab.study import Study, Trial
 from judgelab.types import sha256
 from judgelab.variants import Variant
 
@@ -138,7 +139,6 @@ async def _search(runs: _Runs, study: Study) -> None:
     however fast each of them is.
     """
     settings = runs.plan.variants[0].config["search"]
-    rules = Rules.of(settings)
     tasks: dict[str, asyncio.Task[None]] = {}
     by_id = {run.variant.id: run for run in runs.opened}
     waiting: deque[Trial] = deque()
@@ -166,21 +166,33 @@ async def _search(runs: _Runs, study: Study) -> None:
             if oldest.variant.id in tasks:
                 await tasks[oldest.variant.id]
             run = by_id.get(oldest.variant.id)
-            study.tell(oldest, *_told(run, rules))
+            study.tell(oldest, *_told(runs.bench, run))
             if run and run.folder.complete and run not in told:
                 told.append(run)
         if trial is None:
             return
 
 
-def _told(run: Run | None, rules: Rules) -> tuple[float | None, dict[str, float]]:
-    """What a run scored, and by metric how much it lacks to its floor."""
-    if run is None or not run.folder.complete:
-        return None, {}
-    metrics = run.folder.scores["metrics"]
-    values = {name: metrics[name]["value"] for name in rules.floors}
-    lacks = {n: 1.0 if v is None else rules.floors[n] - v for n, v in values.items()}
-    return metrics[rules.metric]["value"], lacks
+def _told(bench: Bench, run: Run | None) -> tuple[float | None, dict[str, float], int | None]:
+    """What a run scored, by metric how much it lacks to its floor, and after how many items the
+    race stopped it: its scores then are of those, whatever else was on its way."""
+    if run is None:
+        return None, {}, None
+    rules = Rules.of(run.variant.config["search"])
+    names = (rules.metric, *rules.floors)
+    stopped = run.folder.stopped if run.folder.exists else None
+    if stopped:
+        order = racetrack.order(bench.labels, run.variant.config["seed"])
+        seen = order[: stopped["after"]]
+        values = points(names, {id_: bench.labels[id_] for id_ in seen}, run.folder.verdicts)
+    elif run.folder.complete:
+        metrics = run.folder.scores["metrics"]
+        values = {name: metrics[name]["value"] for name in names}
+    else:
+        return None, {}, None
+    reached = ((least, values[name], name) for name, least in rules.floors.items())
+    lacks = {name: 1.0 if own is None else least - own for least, own, name in reached}
+    return values[rules.metric], lacks, stopped["after"] if stopped else None
 
 
 def _sweep_id(plan: Plan, bench: Bench) -> str:
