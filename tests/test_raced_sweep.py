@@ -8,7 +8,7 @@ import random
 import pytest
 
 from judgelab import racetrack
-from labs import Lab
+from labs import Lab, endpoint, said
 
 N = 150
 REST = ("stopped", "by", "the", "race:", "not", "ranked")
@@ -134,6 +134,20 @@ def kappa(lab: Lab, name: str, ids: list[str]) -> float:
     said = {row["id"]: row["verdict"] for row in lines if row["judge"] == name}
     own = labels(lab)
     return cohen_kappa_score([own[i] for i in ids], [said[i] for i in ids])
+
+
+def test_a_study_that_comes_to_a_paid_model_late_is_raced_from_its_first_trial(lab):
+    priced = "model.price=null,{input: 1.0, output: 1.0}"
+    words = ["-m", "search=tpe", "search.trials=2", "limit=12", "demos=none,random", priced]
+    words += ["dataset=jsonl", "dataset.path=items.jsonl", "dataset.name=made", "baselines=[]"]
+    words += ["search.floors.recall_fail=null", "--json"]
+    with endpoint(lambda body: said("fail")) as server:
+        first = lab.run(*words, *server.overrides)
+        again = lab.run(*words, *server.overrides)
+    assert outcome(again.out) == outcome(first.out)
+    assert len(rows(first.out)) == 2, "a price makes no other judge"
+    (folder,) = lab.folder.glob("runs/*-sweep")
+    assert json.loads((folder / "sweep.json").read_text("utf-8"))["race"]["kind"] == "safe"
 
 
 def test_a_kind_of_race_that_is_none_is_refused_before_anything_is_judged(lab):

@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-import pytest
-
-from judgelab import racetrack
-from judgelab.errors import ConfigError
 from judgelab.racetrack import Track
 from judgelab.rules import Rules
 from judgelab.types import Verdict
@@ -120,14 +116,3 @@ def test_fast_stops_more_and_promises_nothing():
     safe, fast = track(), track(fast=True)
     assert sum(run(fast).values()) < sum(run(safe).values())
     assert fast.lane("best").stopped is None
-
-
-def test_races_are_run_where_calls_cost_money_unless_told_otherwise():
-    free = {"model": {"price": None}}
-    dear = {"model": {"price": {"input": 1.0}}}
-    assert racetrack.kind({"race": None}, [free]) == "off"
-    assert racetrack.kind({"race": None}, [free, {"members": [dear]}]) == "safe"
-    assert racetrack.kind({"race": "off"}, [dear]) == "off"
-    assert racetrack.kind({"race": False}, [dear]) == "off", "off is a truth in a yaml"
-    with pytest.raises(ConfigError, match=r"search\.race=quick: allowed are off, safe, fast"):
-        racetrack.kind({"race": "quick"}, [free])

@@ -159,7 +159,7 @@ def test_tpe_keeps_away_from_what_was_stopped(lab):
 
     with configs.hydra():
         stopped, failed = late(0, value=0.1, seen=10), late(0, value=None)
-    assert stopped < 10 < 2 * stopped < failed
+    assert 3 * stopped < failed
 
 
 def test_lists_that_rise_evenly_are_numbers_to_tpe(lab):
@@ -188,6 +188,36 @@ def test_a_search_that_cannot_be_followed_says_so(lab, overrides, said):
     with pytest.raises(ConfigError, match=re.escape(said)) as raised:
         plans.plan(overrides, multirun=True)
     assert "pw" not in str(raised.value)
+
+
+def test_races_are_run_where_calls_cost_money_unless_told_otherwise():
+    free = {"model": {"price": None}}
+    dear = {"model": {"price": {"input": 1.0}}}
+    assert search.race({"race": None}, [free]) == "off"
+    assert search.race({"race": None}, [free, {"members": [dear]}]) == "safe"
+    assert search.race({"race": "off"}, [dear]) == "off"
+    assert search.race({"race": False}, [dear]) == "off", "off is a truth in a yaml"
+    with pytest.raises(ConfigError, match=r"search\.race=quick: allowed are off, safe, fast"):
+        search.race({"race": "quick"}, [free])
+
+
+@pytest.mark.parametrize(
+    ("axes", "race"),
+    [
+        (["model=neighbours,openai"], "safe"),
+        (["judge=assertion,prompted", "model=neighbours,openai"], "safe"),
+        (["judge=assertion,panel", "judge.members=[{},{demos: none}],[{},{model: openai}]"],
+         "safe"),
+        (["model=openai,neighbours", "model.price=null"], "off"),
+        (["judge=assertion,prompted", "demos.k=interval(1,8)"], "off"),
+        (["model=openai_compatible", "model.name=m", "model.base_url=http://127.0.0.1:1/v1",
+          "demos.k=1,2", "model.price=null,{input: 1.0, output: 1.0}"], "safe"),
+    ],
+)  # fmt: skip
+def test_a_study_is_raced_from_its_first_trial_where_any_of_its_models_costs(lab, axes, race):
+    plan = plans.plan(["search=tpe", *axes], multirun=True)
+    assert plan.race == race
+    assert not search.paid(plan.variants[0].judge), "not seen from the first"
 
 
 def test_an_interval_holds_whole_numbers_where_the_key_does(lab):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from judgelab import racetrack
 from judgelab.axes import Span
 from judgelab.metrics.names import named
 from judgelab.metrics.policies import Policy, headline
@@ -134,15 +133,12 @@ def rules_before(bench: Bench, now: Rules) -> list[dict[str, Any]]:
 
 def _race(plan: Plan, folders: Sequence[RunFolder]) -> dict[str, Any] | None:
     """What the race saved: verdicts planned and asked for, of all but the baselines."""
-    judges = [variant.judge for variant in plan.variants]
-    search = plan.variants[0].config["search"]
-    kind = racetrack.kind(search, judges)
-    if kind == "off":
+    if plan.race == "off":
         return None
     calls = [f.record["calls"] for f in folders if not f.record["baseline"]]
     return {
-        "kind": kind,
-        "alpha": search["alpha"] if kind == "safe" else None,
+        "kind": plan.race,
+        "alpha": plan.variants[0].config["search"]["alpha"] if plan.race == "safe" else None,
         "variants": len(calls),
         "stopped": [f.id for f in folders if f.stopped],
         "planned": sum(one["planned"] for one in calls),

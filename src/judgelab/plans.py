@@ -24,12 +24,14 @@ class Plan:
     """The variants, baselines last, and what to say of those left out.
 
     A plan with a `study` begins with the first choice of its axes; the others are found on the way.
+    `race` is off, safe or fast: settled here for all that may be found.
     """
 
     variants: list[Variant]
     equal: list[str] = field(default_factory=list)
     axes: Mapping[str, Axis] = field(default_factory=dict)
     study: Study | None = None
+    race: str = "off"
 
     @property
     def is_sweep(self) -> bool:
@@ -86,7 +88,9 @@ def _sweep(fixed: Sequence[str], axes: Mapping[str, Axis]) -> Plan:
         else:
             known[one.id] = one.name
             base.append(one)
-    return Plan([*found.variants.values(), *base], found.equal, space.axes, study)
+    judges = space.judges() if study else (one.judge for one in found.variants.values())
+    race = search.race(settings, judges)
+    return Plan([*found.variants.values(), *base], found.equal, space.axes, study, race)
 
 
 def _study(space: Space, settings: Mapping[str, Any]) -> Study:

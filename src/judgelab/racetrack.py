@@ -13,7 +13,6 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from judgelab.errors import ConfigError
 from judgelab.rules import Rules
 from judgelab.runner import Lane
 from judgelab.scoring import majority
@@ -21,26 +20,6 @@ from judgelab.types import CODES, Label, Verdict
 
 if TYPE_CHECKING:
     from judgelab.metrics.racing import Race
-
-KINDS = ("off", "safe", "fast")
-
-
-def kind(search: Mapping[str, Any], judges: Sequence[Mapping[str, Any]]) -> str:
-    """off, safe or fast; where the config leaves it open, safe if any judge costs money."""
-    asked = search["race"]
-    if asked is None:
-        return "safe" if any(map(paid, judges)) else "off"
-    asked = "off" if asked is False else asked  # what a yaml makes of the word
-    if asked not in KINDS:
-        raise ConfigError(f"search.race={asked}: allowed are {', '.join(KINDS)}, or null.")
-    return str(asked)
-
-
-def paid(node: Any) -> bool:
-    """Whether anywhere in a judge's config a model has a price."""
-    if not isinstance(node, Mapping):
-        return isinstance(node, list) and any(map(paid, node))
-    return bool(node.get("price")) or any(map(paid, node.values()))
 
 
 def in_flight(node: Any) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,8 @@ from judgelab.errors import ConfigError
 from judgelab.variants import Distinct, Variant
 
 SAMPLERS = ("grid", "random", "tpe")
+MODELS = ("judge", "model")  # the groups that a model comes by
+RACES = ("off", "safe", "fast")
 PATIENCE = 30  # draws in a row of variants that are there already: the axes count as exhausted
 Ask = Callable[[str, Axis], str]
 
@@ -43,14 +45,23 @@ class Space:
     def variant(self, choice: Mapping[str, str]) -> Variant:
         return variants.of_choice(self.fixed, self.axes, choice)
 
+    def judges(self) -> Iterator[Mapping[str, Any]]:
+        """Nodes of judges that hold among them every model and price there is in the space: each
+        choice of judge and model, and of each of their keys every value, the rest at its first."""
+        of_judge = {k: axis for k, axis in self.axes.items() if k.split(".")[0] in MODELS}
+        space = Space(self.fixed, of_judge)
+        groups = {key: axis for key, axis in of_judge.items() if key in MODELS}
+        for group in axes_.grid(groups):
+            choice = space.draw(lambda key, axis: group.get(key) or _values(axis)[0])  # noqa: B023
+            yield space.variant(choice).judge
+            for key in (key for key in choice if key not in group):
+                for value in _values(of_judge[key])[1:]:
+                    yield space.variant({**choice, key: value}).judge
+
     @cached_property
     def first(self) -> dict[str, str]:
         """The first value of every axis."""
-
-        def of(key: str, axis: Axis) -> str:
-            return as_text(axis, axis.low) if isinstance(axis, Span) else axis[0]
-
-        return self.draw(of)
+        return self.draw(lambda key, axis: _values(axis)[0])
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -86,10 +97,33 @@ def draws(space: Space, trials: int, seed: int) -> Distinct:
     return found
 
 
+def race(settings: Mapping[str, Any], judges: Iterable[Mapping[str, Any]]) -> str:
+    """off, safe or fast; where the config leaves it open, safe if any judge costs money."""
+    asked = settings["race"]
+    if asked is None:
+        return "safe" if any(map(paid, judges)) else "off"
+    asked = "off" if asked is False else asked  # what a yaml makes of the word
+    if asked not in RACES:
+        raise ConfigError(f"search.race={asked}: allowed are {', '.join(RACES)}, or null.")
+    return str(asked)
+
+
+def paid(node: Any) -> bool:
+    """Whether anywhere in a judge's config a model has a price."""
+    if not isinstance(node, Mapping):
+        return isinstance(node, list) and any(map(paid, node))
+    return bool(node.get("price")) or any(map(paid, node.values()))
+
+
 def as_text(axis: Axis, value: float) -> str:
     """A number of an interval as an override has it."""
     whole = isinstance(axis, Span) and axis.whole
     return str(round(value)) if whole else f"{value:.6g}"
+
+
+def _values(axis: Axis) -> list[str]:
+    """Of an interval its ends."""
+    return [as_text(axis, end) for end in (axis.low, axis.high)] if isinstance(axis, Span) else axis
 
 
 def _drawn(axis: Axis, rng: random.Random) -> str:

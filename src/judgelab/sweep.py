@@ -103,8 +103,7 @@ class _Runs:
         """The race of some runs; None where there is none, or nobody to race against."""
         config = self.plan.variants[0].config
         judges = [variant.judge for variant in self.plan.variants]
-        kind = racetrack.kind(config["search"], judges)
-        if kind == "off" or len(racing) < 2 or not self.plan.is_sweep:
+        if self.plan.race == "off" or len(racing) < 2:
             return None
         return Track(
             self.bench.labels,
@@ -113,7 +112,7 @@ class _Runs:
             seed=config["seed"],
             wide=max(map(racetrack.in_flight, judges)),
             alpha=config["search"]["alpha"],
-            fast=kind == "fast",
+            fast=self.plan.race == "fast",
         )
 
     async def go(self, run: Run, track: Track | None = None) -> None:
@@ -200,9 +199,12 @@ def _sweep_id(plan: Plan, bench: Bench) -> str:
     judges: list[Any] = [(variant.id, _texts(variant)) for variant in plan.variants]
     judges += [plan.study.name] if plan.study else []
     config = plan.variants[0].config
-    raced = racetrack.kind(config["search"], [variant.judge for variant in plan.variants])
-    if raced != "off":
-        judges += [raced, *(config["search"][key] for key in ("metric", "alpha")), config["seed"]]
+    if plan.race != "off":
+        judges += [
+            plan.race,
+            *(config["search"][key] for key in ("metric", "alpha")),
+            config["seed"],
+        ]
     data = [bench.dataset.sha256, bench.split.sha256, bench.part, bench.limit, bench.policy]
     return sha256([judges, data, __version__])[:8]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from judgelab import axes as axes_
 from judgelab import config as configs
@@ -89,6 +89,10 @@ def of_choice(
 def has_place(overrides: Sequence[str], axis: str) -> bool:
     """Whether a judge of these overrides has a use for the axis."""
     composed = configs.compose(overrides)
+    parent, _, key = axis.rpartition(".")
+    at = OmegaConf.select(composed.config, parent)
+    if isinstance(at, DictConfig) and OmegaConf.is_missing(at, key):
+        return True  # a judge of these needs a value for it
     node = configs.variant_of(configs.resolved(composed.config.judge))
     return used(composed, _parts(node, _optimizer(composed)), axis)
 

@@ -9,8 +9,8 @@ from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
 from judgelab.commands import show
 from judgelab.judges.base import Judge
-from judgelab.racetrack import paid
 from judgelab.runner import Bench
+from judgelab.search import paid
 from judgelab.variants import Variant
 
 ESTIMATED_FROM = 16  # prompts of a variant

@@ -24,10 +24,10 @@ from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
 from judgelab.probe import asking, claims
-from judgelab.racetrack import paid
 from judgelab.rerun import as_it_was
 from judgelab.runner import Bench
 from judgelab.scoring import in_words_of
+from judgelab.search import paid
 from judgelab.tracking.folder import RunFolder, find_run
 from judgelab.types import Verdict, sha256
 from judgelab.variants import Variant
