@@ -31,7 +31,7 @@ FLOORS = (
     ("data", "metrics", "models"),
     ("calls", "demos", "expert", "scoring"),
     ("judges", "axes", "rules"),
-    ("variants",),
+    ("variants", "estimates"),
     ("selection", "optimizers", "search"),
     ("tracking", "sentences", "study"),
     ("runner", "sources", "drift", "plans"),

@@ -17,6 +17,7 @@ from judgelab import config as configs
 from judgelab import runner
 from judgelab.calls.accounts import in_words as accounts_in_words
 from judgelab.commands import show
+from judgelab.commands.estimate import say_at_most
 from judgelab.commands.run import build_tracking, lost, open_pool, track
 from judgelab.commands.score import scorecards
 from judgelab.commands.stopping import run_stoppable
@@ -57,14 +58,12 @@ def probe(
         _check_same(folder, bench, variant)
         plan = asking.plan(bench, variant, limit)
         if dry_run:
-            show.line(f"{plan.verdicts:,} verdicts, {_in_words(asking.estimate(plan))}")
+            show.line(str(asking.estimate(plan)))
             return
         configs.build_part(config, "judge", Judge).check()
         show.notes(lost(pool))
         if paid(variant.judge):
-            said = _in_words(asking.estimate(plan, ESTIMATED_FROM))
-            cap = "no cap" if pool.usd is None else f"budget.usd={pool.usd:g}"
-            show.err.print(f"at most {said}; {cap}", soft_wrap=True, markup=False)
+            say_at_most(asking.estimate(plan, ESTIMATED_FROM), pool)
         found = run_stoppable(_ask(plan, bench), pool)
         calls = plan.calls.accounts.to_json()
         sent = f"{pool.sent} calls sent now · ${pool.spent:.4f}"
@@ -236,14 +235,6 @@ def _test(row: Mapping[str, Any]) -> list[str]:
 
 def _p(p: float) -> str:
     return "1" if p > 0.9995 else "<.001" if p < 0.001 else f"{p:.3f}"[1:]
-
-
-def _in_words(row: Sequence[float]) -> str:
-    calls, tokens_in, tokens_out, usd = row
-    if not calls:
-        return "no calls to send"
-    tokens = f"about {tokens_in:,.0f} tokens in and {tokens_out:,.0f} out"
-    return f"{calls:,.0f} calls to send, {tokens}, about ${usd:.4f}"
 
 
 def _hold(gate: Mapping[str, Any]) -> None:

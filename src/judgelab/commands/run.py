@@ -16,11 +16,12 @@ from judgelab.calls.budget import Budget
 from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
-from judgelab.commands.estimate import calls_in_words, estimate, optimizing, say_estimate
+from judgelab.commands.estimate import estimate, optimizing, say_estimate
 from judgelab.commands.remarks import remarks
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
+from judgelab.estimates import Takes
 from judgelab.metrics.names import named
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Run
@@ -74,17 +75,15 @@ def dry_run(overrides: Sequence[str], *, multirun: bool) -> None:
     plan = plans.plan(overrides, multirun=multirun)
     pool = open_pool(plan.variants[0].config)
     bench = runner.bench(plan.variants[0].config, pool)
-    whole: list[float] = [0, 0, 0, 0, 0.0]
+    whole = Takes()
     for variant in plan.variants:
-        row = estimate(bench, variant, pool)
-        row = [a + b for a, b in zip(row, optimizing(bench, variant), strict=True)]
-        whole = [a + b for a, b in zip(whole, row, strict=True)]
-        show.line(f"{variant.name}: {calls_in_words(row)}")
+        takes = estimate(bench, variant, pool) + optimizing(bench, variant)
+        whole += takes
+        show.line(f"{variant.name}: {takes}")
         if plan.more and variant is plan.variants[0]:
-            row = [plan.more * value for value in row]
-            whole = [a + b for a, b in zip(whole, row, strict=True)]
-            show.line(f"{plan.more} more, as the first: {calls_in_words(row)}")
-    show.line(f"in all, {len(plan.variants) + plan.more} variants: {calls_in_words(whole)}")
+            whole += takes * plan.more
+            show.line(f"{plan.more} more, as the first: {takes * plan.more}")
+    show.line(f"in all, {len(plan.variants) + plan.more} variants: {whole}")
     show.notes([*lost(pool), *bench.split.notes, *plan.equal])
 
 

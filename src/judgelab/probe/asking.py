@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from judgelab import config as configs
+from judgelab import estimates
 from judgelab.calls.line import Calls
+from judgelab.estimates import Takes
 from judgelab.judges.base import Judge
 from judgelab.probe import changes, payloads
 from judgelab.probe.changes import Change, Unfit
@@ -122,18 +124,10 @@ async def ask(plan: Plan, progress: Progress) -> dict[str, list[Verdict]]:
     return dict(found)
 
 
-def estimate(plan: Plan, most: int | None = None) -> tuple[float, ...]:
-    """(calls, tokens in, tokens out, USD) that a plan would still take; with `most`, by so many
-    interactions of each batch."""
-    whole: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    for batch in plan.batches:
-        looked_at = batch.interactions[:most]
-        times = len(batch.interactions) / len(looked_at)
-        for interaction in looked_at:
-            for repeat in range(batch.judge.repeats):
-                row = batch.judge.ask_estimate(interaction, repeat)
-                whole = tuple(a + times * b for a, b in zip(whole, row, strict=True))
-    return whole
+def estimate(plan: Plan, most: int | None = None) -> Takes:
+    """What a plan would still take; with `most`, by so many interactions of each batch."""
+    asked = (estimates.asking(one.judge, one.interactions, most) for one in plan.batches)
+    return sum(asked, Takes())
 
 
 def _attacked(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
