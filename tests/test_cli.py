@@ -39,6 +39,7 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 112  # columns of a table
+MORE = 8  # commands that may come
 COMMANDS = (
     *("init", "run", "holdout", "rerun", "probe"),
     *("score", "compare", "data", "calls", "ui"),
@@ -51,11 +52,25 @@ def test_help_lists_the_commands_in_the_order_people_need_them(lab):
     listed = re.findall(r"^  (\w+) ", done.out[done.out.index("Commands:") :], re.MULTILINE)
     assert tuple(listed) == COMMANDS
     assert lab("-h").out == done.out
+    assert "..." not in done.out.partition("Commands:")[2], "each is said whole"
+    assert len(done.out) + MORE * 40 < 1000, "room for more: a mistake is answered with this"
     for command in COMMANDS:
         shown = lab(command, "--help")
         assert shown.code == 0
         assert len(max(shown.out.splitlines(), key=len)) <= 100
     assert re.search(r"version \d+\.\d+", lab("--version").out)
+
+
+def test_a_command_says_what_its_words_are(lab):
+    said = {
+        "RUN is a folder": (
+            *(("holdout",), ("rerun",), ("probe",), ("compare",), ("calls", "export")),
+        ),
+        "OVERRIDES are Hydra's": (("run",), ("data", "check"), ("data", "split")),
+    }
+    for what, commands in said.items():
+        for command in commands:
+            assert what in lab(*command, "--help").out, command
 
 
 MISTAKES = {

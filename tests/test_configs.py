@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 
 from judgelab import axes, plans
 from judgelab import config as configs
-from judgelab.config import Search
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.demos.base import DemoSelector
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.judges.constant import ConstantJudge
+from judgelab.keys import Search
 from judgelab.models.base import Model
 from judgelab.optimizers.base import Optimizer
 from judgelab.tracking.mlflow import MLflowTracking

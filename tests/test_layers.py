@@ -23,7 +23,7 @@ PACKAGE = Path(judgelab.__file__).parent
 # models.secrets knows nothing but the environment: configs and messages are searched with it.
 FLOORS = (
     ("judgelab", "types", "errors"),
-    ("resources", "models.secrets"),
+    ("resources", "models.secrets", "keys"),
     ("build", "loader", "members"),
     ("config",),
     ("models.base",),

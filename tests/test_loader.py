@@ -17,7 +17,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from judgelab import config as configs
+from judgelab.keys import RunConfig
 from judgelab.loader import Loader
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +77,7 @@ def hydras(folders, monkeypatch) -> Iterator[Composer]:
     plugins = Plugins.instance()  # fills the store when it is made
     store = ConfigStore.instance()
     monkeypatch.setattr(store, "repo", copy.deepcopy(store.repo))
-    store.store(name="run_schema", node=configs.RunConfig)
+    store.store(name="run_schema", node=RunConfig)
     for path in (path for folder in reversed(recipes) for path in sorted(folder.glob("*.yaml"))):
         store.store(
             group="experiment", name=path.stem, node=OmegaConf.load(path), package="_global_"
@@ -108,7 +108,7 @@ def hydras(folders, monkeypatch) -> Iterator[Composer]:
 @pytest.fixture(scope="module")
 def loader(folders) -> Loader:
     """One for all tests: what was composed before must not show."""
-    return Loader(*folders, configs.RunConfig)
+    return Loader(*folders, RunConfig)
 
 
 def shown(composer: Composer, overrides: list[str]) -> Any:

@@ -28,6 +28,10 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 GARBAGE = 50_000  # new objects between two looks for garbage
+# Said where they are used: the list of commands has no room for it.
+OF_RUN = "RUN is a folder, a unique prefix of a run's id, an MLflow run id, or latest."
+OF_OVERRIDES = "OVERRIDES are Hydra's: key=value, as model=openai or demos.k=8."
+OF_AXES = f"{OF_OVERRIDES[:-1]}; with -m also key=a,b."
 
 
 class Commands(click.Group):
@@ -40,30 +44,29 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Build an LLM judge that shadows your domain expert, and know how good it is.
-
-    RUN is a folder, a unique prefix of a run's id, an MLflow run id, or `latest`.
-    OVERRIDES are Hydra's: key=value, with -m also key=a,b.
-    """
+    """Build an LLM judge that shadows your domain expert, and know how good it is."""
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 def init(file: Path | None) -> None:
-    """A lab from your FILE of labelled interactions, or around the sample."""
+    """A lab around your labelled FILE.
+
+    FILE holds labelled interactions; without one the lab is around the sample.
+    """
     from judgelab.commands import init as command
 
     command.init(file)
 
 
-@cli.command()
+@cli.command(epilog=OF_AXES)
 @click.argument("overrides", nargs=-1)
 @click.option("-m", "--multirun", is_flag=True, help="Sweep: key=a,b is an axis.")
 @click.option("--dry-run", is_flag=True, help="Count calls, tokens and money; send nothing.")
 @click.option("--cfg", is_flag=True, help="Print the composed config and where it comes from.")
 @click.option("--json", "as_json", is_flag=True, help="The leaderboard as JSON.")
 def run(overrides: Sequence[str], multirun: bool, dry_run: bool, cfg: bool, as_json: bool) -> None:
-    """Judge and score: one variant, or with -m a sweep."""
+    """Judge and score: one, or a sweep."""
     from judgelab.commands import run as command
 
     if cfg:
@@ -74,30 +77,36 @@ def run(overrides: Sequence[str], multirun: bool, dry_run: bool, cfg: bool, as_j
         command.run(overrides, multirun=multirun, as_json=as_json)
 
 
-@cli.command()
+@cli.command(epilog=OF_RUN)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--looks", type=click.IntRange(1), help="Raise the declared number of looks.")
 @click.option("--reason", default="", help="Why it is raised; every report will show it.")
 @click.option("--json", "as_json", is_flag=True, help="The scorecards as JSON.")
 def holdout(runs: tuple[str, ...], looks: int | None, reason: str, as_json: bool) -> None:
-    """A look at the test split with the judge of each RUN, written down."""
+    """A look at the test split.
+
+    With the judge of each RUN, on labels that were held out. It is written down.
+    """
     from judgelab.commands import holdout as command
 
     command.holdout(runs, raised=(looks, reason) if looks else None, as_json=as_json)
 
 
-@cli.command()
+@cli.command(epilog=OF_RUN)
 @click.argument("run")
 @click.option("--live", is_flag=True, help="Ask the model again instead of replaying.")
 @click.option("--data", type=click.Path(), help="The dataset's file, where it has moved.")
 def rerun(run: str, live: bool, data: str | None) -> None:
-    """RUN again from its record; exit 1 where verdicts or scores differ."""
+    """A run again, from its record.
+
+    Exit 1 where verdicts or scores differ.
+    """
     from judgelab.commands import rerun as command
 
     command.rerun(run, live=live, data=data)
 
 
-@cli.command()
+@cli.command(epilog=OF_RUN)
 @click.argument("run")
 @click.option("--limit", type=click.IntRange(1), help="The first N fails and N items alone.")
 @click.option("--gate", type=float, help="As probe.gate: the most flips, as a share.")
@@ -105,7 +114,7 @@ def rerun(run: str, live: bool, data: str | None) -> None:
 @click.option("--data", type=click.Path(), help="The dataset's file, where it has moved.")
 @click.option("--json", "as_json", is_flag=True, help="What was found as JSON.")
 def probe(run: str, **options: Any) -> None:
-    """Injection and bias.
+    """Injection and bias of a judge.
 
     Asks the judge of RUN, a run on dev, about items with payloads behind their outputs, and with
     its demonstrations and words changed: what should not move a verdict. Exit 1 where a gate does
@@ -138,13 +147,16 @@ SOURCES = "Files, runs, or runs:/MLFLOW_ID/artifact; one or several."
 def score(
     labels: Path, verdicts: Sequence[str], more: Sequence[str], as_json: bool, **options: Any
 ) -> None:
-    """Verdicts of any tool, or of runs, against expert labels."""
+    """Any verdicts against labels.
+
+    Verdicts of any tool, or of runs, against those of the expert.
+    """
     from judgelab.commands import score as command
 
     command.score(labels, [*verdicts, *more], as_json=as_json, **options)
 
 
-@cli.command()
+@cli.command(epilog=OF_RUN)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--labels", type=FILE, help="Expert labels; without, those of the runs' dataset.")
 @click.option("--verdicts", multiple=True, help=SOURCES)
@@ -153,7 +165,7 @@ def score(
 @GROUP
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 def compare(runs: Sequence[str], verdicts: Sequence[str], as_json: bool, **options: Any) -> None:
-    """Judges on the same items: who is better, and who cannot be told apart.
+    """Who is better on the same items.
 
     A file's judge was asked all that is labelled: an id without a line is an abstention (missing),
     as in score. A run was asked what it judged; what not all were asked is left out.
@@ -165,10 +177,10 @@ def compare(runs: Sequence[str], verdicts: Sequence[str], as_json: bool, **optio
 
 @cli.group()
 def data() -> None:
-    """What a dataset holds, and what is wrong with it."""
+    """What a dataset holds, and lacks."""
 
 
-@data.command()
+@data.command(epilog=OF_OVERRIDES)
 @click.argument("overrides", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
 def check(overrides: Sequence[str], as_json: bool) -> None:
@@ -178,7 +190,7 @@ def check(overrides: Sequence[str], as_json: bool) -> None:
     command.check(overrides, as_json=as_json)
 
 
-@data.command()
+@data.command(epilog=OF_OVERRIDES)
 @click.argument("overrides", nargs=-1)
 def split(overrides: Sequence[str]) -> None:
     """Who is train, dev and test, by label and dimension."""
@@ -189,7 +201,7 @@ def split(overrides: Sequence[str]) -> None:
 
 @cli.group(cls=Commands)
 def calls() -> None:
-    """The answers that were paid for: what there is, moved, or deleted."""
+    """The answers that were paid for."""
 
 
 @calls.command()
@@ -201,7 +213,7 @@ def stats(as_json: bool) -> None:
     command.stats(as_json=as_json)
 
 
-@calls.command()
+@calls.command(epilog=OF_RUN)
 @click.argument("words", nargs=-1, required=True, metavar="RUN FILE | --all FILE")
 @click.option("--all", "whole", is_flag=True, help="The whole store, not the answers of one run.")
 @click.option("--force", is_flag=True, help="Replace a FILE that is there.")

@@ -13,17 +13,9 @@ from judgelab import plans, resources, runner, sweep
 from judgelab.calls.pool import Pool
 from judgelab.commands import show
 from judgelab.commands.estimate import say_estimate
-from judgelab.commands.run import (
-    accounts,
-    build_tracking,
-    lost,
-    odd_answers,
-    open_pool,
-    report,
-    track,
-    write_report,
-)
+from judgelab.commands.run import build_tracking, open_pool, track, write_report
 from judgelab.commands.stopping import run_stoppable
+from judgelab.commands.telling import accounts, lost, odd_answers, report
 from judgelab.data.looks import Look, saw, take
 from judgelab.errors import IncompleteError, Stopped, UserError
 from judgelab.rerun import under

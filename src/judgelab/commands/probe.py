@@ -18,9 +18,10 @@ from judgelab import runner
 from judgelab.calls.accounts import in_words as accounts_in_words
 from judgelab.commands import show
 from judgelab.commands.estimate import say_at_most
-from judgelab.commands.run import build_tracking, lost, open_pool, track
+from judgelab.commands.run import build_tracking, open_pool, track
 from judgelab.commands.score import scorecards
 from judgelab.commands.stopping import run_stoppable
+from judgelab.commands.telling import lost
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge

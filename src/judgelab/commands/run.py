@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,28 +10,32 @@ import click
 
 from judgelab import config as configs
 from judgelab import members, outcome, plans, resources, runner, sweep
-from judgelab.calls.accounts import in_words, total
 from judgelab.calls.budget import Budget
 from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
 from judgelab.commands.estimate import estimate, optimizing, say_estimate
-from judgelab.commands.remarks import remarks
 from judgelab.commands.stopping import run_stoppable
+from judgelab.commands.telling import (
+    accounts,
+    lost,
+    next_steps,
+    odd_answers,
+    optimized,
+    report,
+    what_is_missing,
+)
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.estimates import Takes
 from judgelab.metrics.names import named
 from judgelab.rules import Rules
 from judgelab.runner import Bench, Run
-from judgelab.scoring import majority
 from judgelab.tracking.folder import RunFolder
 from judgelab.variants import Variant
 
 if TYPE_CHECKING:
     from judgelab.tracking.mlflow import MLflowTracking
-
-PLAIN: Any = {"soft_wrap": True, "markup": False}
 
 
 def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
@@ -64,8 +67,8 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     accounts(folders, pool)
     incomplete = [folder for folder in folders if not (folder.complete or folder.stopped)]
     if incomplete or failed:
-        raise IncompleteError(_what_is_missing(incomplete, failed, overrides, multirun))
-    show.next_steps([*_next(bench, folders, choice), *page, *links])
+        raise IncompleteError(what_is_missing(incomplete, failed, overrides, multirun))
+    show.next_steps([*next_steps(bench, folders, choice), *page, *links])
     if choice and not choice["chosen"]:
         _no_winner(bench, plan, choice)
 
@@ -107,103 +110,6 @@ def open_pool(config: Mapping[str, Any], *, store: bool = True) -> Pool:
     caps = dict(config["budget"])
     per_run = Budget(**caps.pop("per_run", {}), name="budget.per_run")
     return Pool(CallStore(resources.call_store()) if store else None, per_run=per_run, **caps)
-
-
-def lost(pool: Pool) -> list[str]:
-    """What a process that was killed, or stopped at once, may have paid for in vain."""
-    n = pool.store.claims.lost if pool.store else 0
-    return [f"{n} calls were on their way when an earlier run was ended: asked again"] if n else []
-
-
-def odd_answers(folders: Sequence[RunFolder], pool: Pool) -> list[str]:
-    """Answers that are not what they seem: damaged in the store, or by more than one model."""
-    found = []
-    if pool.store and (damaged := pool.store.quarantined):
-        found.append(
-            f"{len(damaged)} damaged answers in the call store were set aside and asked again "
-            f"({', '.join(key[:12] for key in damaged[:3])}): judgelab calls stats"
-        )
-    for record in (folder.record for folder in folders if folder.exists):
-        if len(models := record["calls"]["models"]) > 1:
-            counts = ", ".join(f"{name} ({n})" for name, n in models.items())
-            found.append(
-                f"{record['name']}: the server answered with several models, {counts}. The name "
-                "moved within this run: its scores are of no one judge"
-            )
-    return found
-
-
-def optimized(folders: Sequence[RunFolder]) -> list[str]:
-    """What the optimizers of these runs found."""
-    records = [folder.record for folder in folders if folder.exists]
-    return [
-        f"{record['name']}: {note}"
-        for record in records
-        for note in record.get("optimizing", {}).get("notes", ())
-    ]
-
-
-def report(
-    bench: Bench,
-    folders: Sequence[RunFolder],
-    choice: Mapping[str, Any] | None = None,
-    *,
-    metric: str,
-    as_json: bool,
-) -> None:
-    """The leaderboard, and what may be claimed from it. `metric` is the one that chooses."""
-    complete = [folder for folder in folders if folder.complete]
-    if as_json:
-        cards = [f.scores | _about(f) | _standing(f.id, choice) for f in complete]
-        cards += [_about(f) | {"stopped": f.stopped} for f in folders if f.stopped]
-        click.echo(json.dumps(cards, indent=1, ensure_ascii=False, allow_nan=False))
-    else:
-        title = f"{bench.dataset.name}, {bench.part}"
-        show.leaderboard(folders, title, metric, choice)
-    if bench.split.exploratory:
-        show.err.print(
-            f"[bold]exploratory, no held-out claim[/]: {len(bench.labels)} labels, each judged "
-            "once, demonstrations from the other folds",
-            soft_wrap=True,
-        )
-    judged = [folder for folder in complete if not folder.record["baseline"]]
-    if judged:
-        if not bench.sweep:  # a sweep has said so with its choice
-            show.notes(bench.mixed_rounds)
-        show.notes(remarks([_against_ceiling(bench, _first(judged, choice))], bench.ceiling))
-
-
-def _against_ceiling(bench: Bench, folder: RunFolder) -> dict[str, Any]:
-    """The scorecard of a run, with how it stands to the ceiling of its items."""
-    from judgelab.expert.ceiling import beyond
-
-    above = beyond(bench.ceiling, majority(folder.verdicts), level=bench.level)
-    return folder.scores | {"beyond_ceiling": above.to_json()}
-
-
-def _first(folders: Sequence[RunFolder], choice: Mapping[str, Any] | None) -> RunFolder:
-    """The chosen run, or else the first."""
-    wanted = choice["reference"] if choice else None
-    return next((folder for folder in folders if folder.id == wanted), folders[0])
-
-
-def _about(folder: RunFolder) -> dict[str, Any]:
-    """Which run a row of the JSON is of, and the fate of its calls."""
-    calls = folder.record["calls"]
-    kept = ("planned", "answered", "stopped", "sent", "from_store", "cost_usd")
-    asked = {name: calls.get(name, 0) for name in kept}  # older records know no stops
-    return {"judge": folder.record["name"], "run": folder.id, "calls": asked}
-
-
-def _standing(run: str, choice: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Where a run stands in the choice of its sweep, for its row of the JSON."""
-    if choice is None:
-        return {}
-    return {
-        "chosen": run == choice["chosen"],
-        "in_best_set": run in choice["best_set"],
-        "below_floors": choice["below_floors"].get(run, []),
-    }
 
 
 def build_tracking(config: Mapping[str, Any]) -> MLflowTracking | None:
@@ -269,30 +175,6 @@ def _axes_without_llm(plan: plans.Plan) -> list[str]:
     return []
 
 
-def accounts(folders: Sequence[RunFolder], pool: Pool) -> None:
-    """What became of every call, of each variant and of all."""
-    records = [folder.record for folder in folders if folder.exists]
-    if len(records) > 1:
-        for record in records:
-            show.err.print(f"  {record['name']}: {in_words(record['calls'])}", **PLAIN)
-    whole = in_words(total([record["calls"] for record in records]))
-    sent = f"{pool.sent} calls sent now · ${pool.spent:.4f}"
-    show.err.print(f"verdicts: {whole} · {sent}", **PLAIN)
-
-
-def _next(
-    bench: Bench, folders: Sequence[RunFolder], choice: Mapping[str, Any] | None
-) -> list[str]:
-    judged = [f for f in folders if f.complete and not f.record["baseline"]]
-    if not judged:
-        return []
-    best = _first(judged, choice).id[:8]
-    steps = []
-    if not bench.split.exploratory and (choice is None or choice["chosen"]):
-        steps.append(f"look at unseen items once: judgelab holdout {best}")
-    return [*steps, f"again, from its record: judgelab rerun {best}"]
-
-
 def _no_winner(bench: Bench, plan: plans.Plan, choice: Mapping[str, Any]) -> None:
     """Raises ClaimError, but for the default floor where nothing but baselines could meet it."""
     floors = Rules.of(choice).in_words
@@ -317,16 +199,3 @@ def _is_offline(variant: Variant) -> bool:
         return any(f".{name}." in target for name in ("neighbours", "classifier", "constant"))
 
     return variant.baseline or offline(variant.judge)
-
-
-def _what_is_missing(
-    incomplete: Sequence[RunFolder],
-    failed: Mapping[str, str],
-    overrides: Sequence[str],
-    multirun: bool,
-) -> str:
-    why = sorted({f.record["incomplete_because"] or "interrupted" for f in incomplete})
-    parts = [f"{len(incomplete)} runs are incomplete ({'; '.join(why)})"] if incomplete else []
-    parts += [f"{len(failed)} variants could not run"] if failed else []
-    again = "judgelab run " + ("-m " if multirun else "") + shlex.join(overrides)
-    return f"{' and '.join(parts)}. What is answered is kept; go on with: {again}"
