@@ -140,7 +140,7 @@ def _closed(bench: Bench, record: Mapping[str, Any], result: Rerun) -> str:
 
 async def _judge(bench: Bench, variant: Variant, calls: Calls) -> list[Verdict]:
     try:
-        return await runner.judge(bench, variant, calls, lambda variant, verdict: None)
+        return await runner.judge(bench, variant, calls, runner.QUIET)
     finally:
         await bench.pool.close()
 

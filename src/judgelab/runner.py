@@ -6,9 +6,9 @@ A sweep is many of these over one Bench: the same items, the same pool of calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,21 @@ if TYPE_CHECKING:
     from judgelab.expert.ceiling import Ceiling
     from judgelab.expert.voices import Voices
 
-Progress = Callable[[Variant, Verdict | None], None]
+
+class Progress:
+    """What is shown of the work while it is done; here nothing."""
+
+    def __call__(self, variant: Variant, verdict: Verdict) -> None:
+        """There is another verdict of a variant."""
+
+    def improving(self, variant: Variant, used: int, of: int, best: str) -> None:
+        """Its optimizer has used so many of its answers; `best` is what it found, in words."""
+
+    def improved(self, variant: Variant) -> None:
+        """Its optimizer has ended, however it did."""
+
+
+QUIET = Progress()
 
 
 @dataclass(frozen=True)
@@ -160,9 +174,7 @@ def open_run(bench: Bench, variant: Variant) -> Run:
     return Run(variant, RunFolder(runs_folder() / name), texts)
 
 
-async def run(
-    bench: Bench, run: Run, progress: Progress = lambda variant, verdict: None, lane: Lane = ALONE
-) -> None:
+async def run(bench: Bench, run: Run, progress: Progress = QUIET, lane: Lane = ALONE) -> None:
     """Judge, score and keep; leaves a run folder, without scores where calls failed or where the
     race of its sweep (`lane`) stopped it."""
     if run.folder.complete:
@@ -172,7 +184,7 @@ async def run(
     with run.folder.spool() as replies:
         calls = Calls(bench.pool, replies=replies)
         try:
-            run = await improve(bench, run)
+            run = await improve(bench, run, progress)
             verdicts = await judge(bench, run.variant, calls, progress, lane)
         except CallFailed as failure:  # the optimizer's: there is no judge yet
             calls.accounts.planned = len(bench.order) * run.variant.judge.get("repeats", 1)
@@ -182,15 +194,19 @@ async def run(
     keep(run)
 
 
-async def improve(bench: Bench, run: Run) -> Run:
+async def improve(bench: Bench, run: Run, progress: Progress = QUIET) -> Run:
     """The run with the judge that its optimizer makes; the same run where it has none."""
     variant = run.variant
     if not variant.optimizer:
         return run
     optimizer = configs.build(variant.optimizer, Optimizer, "optimizer")
+    optimizer.watch = partial(progress.improving, variant)
     calls = Calls(bench.pool)
     (fold,), dev = bench.split.folds("dev", bench.limit), bench.split.dev(bench.limit)
-    found = await optimizer.improve(variant.judge, fold.train, dev, calls)
+    try:
+        found = await optimizer.improve(variant.judge, fold.train, dev, calls)
+    finally:
+        progress.improved(variant)
     config = {**variant.config, "judge": dict(found.judge)}
     config["improved"] = {
         "optimizer": variant.config["choices"]["optimizer"],

@@ -13,6 +13,7 @@ from judgelab import plans, resources, runner, sweep
 from judgelab.calls.pool import Pool
 from judgelab.commands import show
 from judgelab.commands.estimate import say_estimate
+from judgelab.commands.progress import progress
 from judgelab.commands.run import build_tracking, open_pool, track, write_report
 from judgelab.commands.stopping import run_stoppable
 from judgelab.commands.telling import accounts, lost, odd_answers, report
@@ -166,9 +167,9 @@ def _at_the_level_of(taken: Look, bench: Bench) -> list[RunFolder]:
 
 async def _judge(opened: Sequence[_Opened], looks: Sequence[Look]) -> None:
     items = sum(len(fold.items) for one in opened for fold in one.bench.folds)
-    with show.progress(items, opened[0].bench.pool) as progress:
+    with progress(items, opened[0].bench.pool) as bars:
         judging = (
-            runner.run(replace(one.bench, look=look), one.run, progress)
+            runner.run(replace(one.bench, look=look), one.run, bars)
             for one, look in zip(opened, looks, strict=True)
         )
         await asyncio.gather(*judging)

@@ -18,6 +18,7 @@ from judgelab import runner
 from judgelab.calls.accounts import in_words as accounts_in_words
 from judgelab.commands import show
 from judgelab.commands.estimate import say_at_most
+from judgelab.commands.progress import progress
 from judgelab.commands.run import build_tracking, open_pool, track
 from judgelab.commands.score import scorecards
 from judgelab.commands.stopping import run_stoppable
@@ -119,8 +120,8 @@ def _check_same(folder: RunFolder, bench: Bench, variant: Variant) -> None:
 
 
 async def _ask(plan: asking.Plan, bench: Bench) -> dict[str, list[Verdict]]:
-    with show.progress(plan.verdicts, bench.pool) as progress:
-        return await asking.ask(plan, progress)
+    with progress(plan.verdicts, bench.pool) as bars:
+        return await asking.ask(plan, bars)
 
 
 def _result(

@@ -15,6 +15,7 @@ from judgelab.calls.pool import Pool
 from judgelab.calls.store import CallStore
 from judgelab.commands import show
 from judgelab.commands.estimate import estimate, optimizing, say_estimate
+from judgelab.commands.progress import progress
 from judgelab.commands.stopping import run_stoppable
 from judgelab.commands.telling import (
     accounts,
@@ -162,8 +163,8 @@ async def _judge_all(plan: plans.Plan, bench: Bench) -> tuple[Bench, list[Run], 
     repeats = (variant.judge.get("repeats", 1) for variant in variants)
     # What is no number is refused when its judge is built.
     verdicts = items * sum(number for number in repeats if isinstance(number, int))
-    with show.progress(verdicts, bench.pool) as progress:
-        return await sweep.run_all(plan, bench, progress)
+    with progress(verdicts, bench.pool) as bars:
+        return await sweep.run_all(plan, bench, bars)
 
 
 def _axes_without_llm(plan: plans.Plan) -> list[str]:

@@ -1,10 +1,8 @@
-"""Tables for stdout, notes and progress for stderr."""
+"""Tables for stdout, notes for stderr."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,15 +14,12 @@ from judgelab.metrics.names import named
 from judgelab.scoring import in_words
 
 if TYPE_CHECKING:
-    from judgelab.calls.pool import Pool
-    from judgelab.runner import Progress
     from judgelab.tracking.folder import RunFolder
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 WIDEST = 112  # columns of a table
-REDRAW = 0.1  # seconds between two pictures of the progress
 SHOWN = (
     ("agreement", "agreement"),
     ("recall_fail", "recall fail"),
@@ -187,32 +182,3 @@ def share(of_items: float | None) -> str:
         return "–"
     near = 0.995 <= of_items < 1 or 0 < of_items < 0.005
     return f"{of_items:.1%}" if near else f"{of_items:.0%}"
-
-
-@contextmanager
-def progress(total: int, pool: Pool) -> Iterator[Progress]:
-    """A bar on stderr: verdicts done, calls sent, money spent, time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn("judging"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("verdicts · {task.fields[sent]} calls · ${task.fields[spent]:.4f} · left"),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("", total=total, sent=0, spent=0.0)
-        done, shown = 0, 0.0
-
-        def one_more(variant: object, verdict: object) -> None:
-            nonlocal done, shown
-            done += 1
-            if (now := time.monotonic()) - shown > REDRAW or done == total:
-                shown = now
-                bar.update(task, completed=done, sent=pool.sent, spent=pool.spent)
-
-        yield one_more

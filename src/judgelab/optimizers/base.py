@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,11 @@ from judgelab.data.split import DevSet, TrainSet
 from judgelab.metrics.names import METRICS
 
 FEWEST_ANSWERS = 30
+Watch = Callable[[int, int, str], None]  # answers used, of how many, the best so far in words
+
+
+def unwatched(used: int, of: int, best: str) -> None:
+    """Nobody looks on."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,11 @@ class Optimizer(ABC):
     Test is out of reach: an optimizer is given train and dev by type. Every answer it needs comes
     through `calls`, so that store, limits, budget and accounts hold; `budget` is the most answers
     that it may use (None: no cap), those from the store counted, so that the same config and seed
-    make the same judge whatever is in the store.
+    make the same judge whatever is in the store. `watch` may be told how far it is.
     """
 
     budget: int | None
+    watch: Watch = staticmethod(unwatched)
 
     def check(self, judge: Mapping[str, Any]) -> None:  # noqa: B027
         """Raise a UserError where the judge of this node is none that it can improve."""

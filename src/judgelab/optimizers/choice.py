@@ -33,11 +33,13 @@ async def choose(
     scored: list[tuple[Candidate, Score]] = []
     try:
         scored.append((base, await exam.score(base, items)))
+        exam.say_best(scored[0][1])
         if len(raced) >= LOOKS:
             spare = exam.left - (LOOKS - 1) * len(items)
             raced = [one for one, _ in await exam.race(raced, items, max(spare, len(items)))]
         for one in raced[: LOOKS - 1]:
             scored.append((one, await exam.score(one, items)))
+            exam.say_best(max(score for _, score in scored))
     except Spent:
         pass
     best = base

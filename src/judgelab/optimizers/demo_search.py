@@ -53,7 +53,7 @@ class DemoSearch(Optimizer):
     async def improve(
         self, judge: Mapping[str, Any], train: TrainSet, dev: DevSet, calls: Calls
     ) -> Improved:
-        exam = Exam(judge, train, calls, self.budget, self.metric)
+        exam = Exam(judge, train, calls, self.budget, self.metric, self.watch)
         try:
             exam.budget -= kept_back(self.budget, dev, looks=2)
             search = _Search(exam, dev, random.Random(self.seed))
@@ -116,6 +116,7 @@ class _Search:
         if better:
             self.best = candidate
             self.found.append((candidate, score))
+            self.exam.say_best(score)
         return better
 
     async def _race(self, field: Sequence[Candidate], answers: int) -> list[Candidate]:

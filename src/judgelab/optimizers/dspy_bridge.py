@@ -190,6 +190,12 @@ class Bridge:
         self.learnt.note(candidate, place, parsed.label == example.label)
         return parsed
 
+    def settle(self) -> None:
+        """A batch is over: what it taught counts. Called where no thread is at work."""
+        self.learnt.settle()
+        if ranked := self.learnt.ranked(self.weights):
+            self.exam.best = f"{ranked[0][1]:.0%} of train"
+
     def finalists(self, most: int) -> list[tuple[Candidate, float]]:
         """The best on train, with what they got right there, the judge as it came left out."""
         ranked = self.learnt.ranked(self.weights)

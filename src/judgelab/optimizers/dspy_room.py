@@ -188,7 +188,7 @@ def _classes(dspy: Any) -> Any:
             self, call_id: str, outputs: Any, exception: BaseException | None = None
         ) -> None:
             if exception is None:
-                self.bridge.learnt.settle()
+                self.bridge.settle()
 
     class Room:
         dspy: Any = None

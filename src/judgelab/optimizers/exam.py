@@ -17,9 +17,12 @@ from judgelab.data.split import TrainSet
 from judgelab.errors import ConfigError
 from judgelab.judges.base import Judge
 from judgelab.judges.prompted import PromptedJudge
+from judgelab.metrics.names import named
 from judgelab.models.base import Message, Model, Reply, Request
+from judgelab.optimizers.base import Watch, unwatched
 from judgelab.parsing import Parsed, parse
 from judgelab.prompts import Prompt
+from judgelab.scoring import short
 from judgelab.types import CODES, Example, Interaction, Label
 
 CHOSEN = "judgelab.demos.chosen.ChosenDemos"
@@ -58,11 +61,18 @@ class Exam:
     """Every answer an optimizer gets. Use it within one event loop.
 
     An answer counts once, by the key of its request, wherever it came from: the same seed then
-    makes the same judge whatever the call store holds.
+    makes the same judge whatever the call store holds. `watch` is told of every answer, and of
+    the `best` so far.
     """
 
     def __init__(
-        self, node: Mapping[str, Any], train: TrainSet, calls: Calls, budget: int, metric: str
+        self,
+        node: Mapping[str, Any],
+        train: TrainSet,
+        calls: Calls,
+        budget: int,
+        metric: str,
+        watch: Watch = unwatched,
     ) -> None:
         self.node = node
         self.judge = prompted(node)
@@ -71,6 +81,8 @@ class Exam:
         self.calls = calls
         self.budget = budget
         self.metric = metric
+        self.best = ""
+        self._watch, self._of = watch, budget
         self.tried: dict[Candidate, None] = {}
         self._answers: dict[str, asyncio.Task[Reply]] = {}
         self._prompts: dict[str, Prompt] = {}
@@ -92,7 +104,14 @@ class Exam:
                 raise Spent
             task = asyncio.create_task(self.calls.ask(model, request))
             self._answers[request.key] = task
+            self._watch(self.used, self._of, self.best)
         return await asyncio.shield(task)
+
+    def say_best(self, score: Score) -> None:
+        """The score of the best so far, on dev."""
+        found = "–" if math.isinf(score.metric) else short(score.metric)
+        self.best = f"{named(self.metric)} {found}"
+        self._watch(self.used, self._of, self.best)
 
     async def close(self) -> None:
         """End what is still being asked; what is on the wire comes in, and is kept."""

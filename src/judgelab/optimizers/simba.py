@@ -73,7 +73,7 @@ def _settling(bridge: Bridge, strategy: Callable[..., bool]) -> Callable[..., bo
 
     @functools.wraps(strategy)
     def settled(*given: Any, **more: Any) -> bool:
-        bridge.learnt.settle()
+        bridge.settle()
         return strategy(*given, **more)
 
     return settled

@@ -71,9 +71,9 @@ class Threshold(Optimizer):
                 "recall of fail can be reached. Label more, or give judge.threshold a number."
             )
         start = calls.accounts.cost_usd
-        cheap = await _judged(cascade.cheap, examples)
+        cheap = await self._judged(cascade, cascade.cheap, examples)
         between = calls.accounts.cost_usd
-        dear = await _judged(cascade.dear, examples)
+        dear = await self._judged(cascade, cascade.dear, examples)
         usd = between - start, calls.accounts.cost_usd - between
 
         sure = np.array([cascade.sure(given) for given in cheap])
@@ -114,15 +114,21 @@ class Threshold(Optimizer):
             )
         return dev[:room]
 
-
-async def _judged(member: Member, examples: Sequence[Example]) -> list[list[Verdict]]:
-    """The repeats of a member on each item, in their order."""
-    items = [example.interaction for example in examples]
-    found = {given[0].id: given async for given in member.judged(items, 0)}
-    failures = filter(None, (member.failure(item.id, 0) for item in items))
-    if failure := next(failures, None):
-        raise failure
-    return [found[item.id] for item in items]
+    async def _judged(
+        self, cascade: CascadeJudge, member: Member, examples: Sequence[Example]
+    ) -> list[list[Verdict]]:
+        """The repeats of a member on each item, in their order."""
+        items = [example.interaction for example in examples]
+        each = member.judge.repeats * member.judge.answers
+        before = len(items) * (cascade.answers - each) if member is cascade.dear else 0
+        found: dict[str, list[Verdict]] = {}
+        async for given in member.judged(items, 0):
+            found[given[0].id] = given
+            self.watch(before + len(found) * each, len(items) * cascade.answers, "")
+        failures = filter(None, (member.failure(item.id, 0) for item in items))
+        if failure := next(failures, None):
+            raise failure
+        return [found[item.id] for item in items]
 
 
 def _codes(member: Member, given: Sequence[Sequence[Verdict]]) -> Array:

@@ -96,7 +96,7 @@ class WrittenOptimizer(Optimizer):
                 f"learns from {FEWEST_EXAMPLES} at least, of both labels. split.ratios says how "
                 "many are train's; a new split.name assigns anew."
             )
-        exam = Exam(judge, train, calls, self.budget, self.metric)
+        exam = Exam(judge, train, calls, self.budget, self.metric, self.watch)
         bridge = Bridge(exam, self.model or exam.judge.model, demos=self.max_demos > 0)
         try:
             # What dev needs to choose is kept back.
