@@ -231,6 +231,11 @@ class TestARun:
         )
         assert "demo_search" in done.out
         assert len(lab.runs) == 3
+        (sweep,) = lab.folder.glob("runs/*-sweep/sweep.json")
+        choice = read_json(sweep)["selection"]
+        tried = lab.records["demo_search"]["optimizing"]["candidates"]
+        assert tried > 1
+        assert choice["family"] == 3 + tried, "what an optimizer scored on dev was tried on dev"
 
     def test_too_few_labels_for_a_dev_are_refused(self, tmp_path: Path) -> None:
         lab = Lab(tmp_path)

@@ -103,6 +103,9 @@ class TestARun:
         assert params["judge.rubric"] == "from_critiques-gepa"
         assert params["demos.k"] == "2"
         assert tags["improved.optimizer"] == "gepa"
+        took = read_json(lab.folder / "runs" / tags["judgelab.run"] / "record.json")["optimizing"]
+        assert run.data.metrics["more/optimizer_sent"] == took["calls"]["sent"] > 0
+        assert run.data.metrics["more/optimizer_candidates"] == took["candidates"]
         assert tags["improved.rubric"] == "from_critiques"
         assert tags["rubric"] == "judgelab-rubric-from_critiques-gepa v1"
         prompt = client.get_prompt_version("judgelab-rubric-from_critiques-gepa", 1)

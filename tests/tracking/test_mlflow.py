@@ -13,7 +13,7 @@ import run_folders as made
 import sweep_folders
 
 from judgelab.errors import ConfigError
-from judgelab.tracking import pages, report, store
+from judgelab.tracking import facts, pages, report, store
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.mlflow import MLflowTracking, Projection, TrackingError
 from judgelab.tracking.sweeps import Sweep
@@ -124,6 +124,17 @@ def test_metrics_are_those_of_the_scorecard_with_fail_as_positive(
     assert metrics["more/tn"] == 4
     assert metrics["more/calls_planned"] == 8
     assert metrics["cost_usd"] == 0.25
+
+
+def test_what_making_a_judge_took_stands_beside_what_judging_took(tmp_path: Path) -> None:
+    took = {"sent": 40, "from_store": 2, "tokens_in": 900, "tokens_out": 80}
+    took |= {"cost_usd": 0.5, "spent_usd": 0.4}
+    plain = facts.metrics(made.run(tmp_path, "plain"))
+    about = {"candidates": 7, "calls": took, "notes": ["a"]}
+    metrics = facts.metrics(made.run(tmp_path, "better", optimizing=about))
+    more = {f"more/optimizer_{name}": float(value) for name, value in took.items()}
+    assert metrics == plain | more | {"more/optimizer_candidates": 7.0}
+    assert metrics["cost_usd"] == 0.25, "the answers that judge, as ever"
 
 
 def test_an_undefined_metric_is_not_logged_and_a_tag_says_why(

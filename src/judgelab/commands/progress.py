@@ -63,9 +63,8 @@ class Bars(Progress):
     def improving(self, variant: Variant, used: int, of: int, best: str) -> None:
         said = f"answers · best {best}" if best else "answers"
         if variant.name not in self._optimizers:
-            name = (
-                variant.name if len(variant.name) <= LONGEST else f"{variant.name[: LONGEST - 1]}…"
-            )
+            long = len(variant.name) > LONGEST
+            name = f"{variant.name[: LONGEST - 1]}…" if long else variant.name
             about = f"optimizing {escape(name)}"
             self._optimizers[variant.name] = self._bar.add_task(about, total=of, said=said)
         task = self._optimizers[variant.name]

@@ -29,7 +29,8 @@ def metrics(folder: RunFolder) -> dict[str, float]:
     card, calls = folder.scores, folder.record["calls"]
     shown = {name: card["metrics"][key]["value"] for name, key in TOP.items()}
     shown |= {"coverage": card["coverage"], "cost_usd": calls["cost_usd"]}
-    shown |= dict(_bounds(card)) | {f"more/{key}": value for key, value in _more(card, calls)}
+    more = dict(_more(card, calls)) | dict(_optimizing(folder.record.get("optimizing")))
+    shown |= dict(_bounds(card)) | {f"more/{key}": value for key, value in more.items()}
     return {name: float(value) for name, value in shown.items() if value is not None}
 
 
@@ -176,6 +177,13 @@ def _more(card: Mapping[str, Any], calls: Mapping[str, Any]) -> Iterator[tuple[s
         yield f"calls_{fate}", sum(calls[fate].values())
         yield from ((f"calls_{fate}_{cause}", n) for cause, n in calls[fate].items())
     yield from ((key, calls[key]) for key in ("tokens_in", "tokens_out", "spent_usd"))
+
+
+def _optimizing(about: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    """What making the judge took, beside the judging."""
+    if about:
+        yield "optimizer_candidates", about["candidates"]
+        yield from ((f"optimizer_{key}", value) for key, value in about["calls"].items())
 
 
 def _undefined(card: Mapping[str, Any]) -> Iterator[str]:
