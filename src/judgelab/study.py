@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from judgelab import resources
 from judgelab.axes import Axis, Span
-from judgelab.errors import ConfigError
+from judgelab.errors import ConfigError, IncompleteError
+from judgelab.models.secrets import blot, known
 from judgelab.search import PATIENCE, Space, as_text
 from judgelab.variants import Distinct, Variant
 
@@ -50,7 +51,9 @@ class Study:
         """Trials until `trials` variants were tried, or the axes seem exhausted."""
         number = again = 0
         while len(self.found.variants) < self.trials and again < PATIENCE:
-            variant = self.space.variant(self._choice(number))
+            with _guarded(self.storage), _quiet():
+                choice = self._choice(number)
+            variant = self.space.variant(choice)
             first = self.found.variants.setdefault(variant.id, variant)
             again = 0 if first is variant else again + 1
             yield Trial(number, first)
@@ -72,6 +75,12 @@ class Study:
             lacks: by metric, what its floor exceeds its score by; above 0 where it is missed.
             seen: the number of items after which it was stopped; None where it saw them all.
         """
+        with _guarded(self.storage), _quiet():
+            self._tell(trial, value, lacks or {}, seen)
+
+    def _tell(
+        self, trial: Trial, value: float | None, lacks: Mapping[str, float], seen: int | None
+    ) -> None:
         from optuna.trial import Trial as Asked
         from optuna.trial import TrialState
 
@@ -80,28 +89,26 @@ class Study:
             return
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         state = state if seen is None else TrialState.PRUNED
-        with _quiet():
-            asked = Asked(self._study, kept._trial_id)
-            for name, missing in (lacks or {}).items():
-                asked.set_constraint(name, missing)
-            if seen is not None and value is not None:
-                asked.report(value, step=seen)
-            told = value if state is TrialState.COMPLETE else None
-            self._study.tell(trial.number, told, state=state)
+        asked = Asked(self._study, kept._trial_id)
+        for name, missing in lacks.items():
+            asked.set_constraint(name, missing)
+        if seen is not None and value is not None:
+            asked.report(value, step=seen)
+        told = value if state is TrialState.COMPLETE else None
+        self._study.tell(trial.number, told, state=state)
 
     def _choice(self, number: int) -> dict[str, str]:
-        known = self._study.get_trials(deepcopy=False)
-        if number < len(known) and "choice" in known[number].user_attrs:
-            return dict(known[number].user_attrs["choice"])
-        with _quiet():
-            if not known:
-                axes = self.space.axes
-                first = self.space.first.items()
-                self._study.enqueue_trial({key: _value(axes[key], text) for key, text in first})
-            self._study.sampler = self._sampler(number)
-            asked = self._study.ask()
-            choice = self.space.draw(lambda key, axis: _suggested(asked, key, axis))
-            asked.set_user_attr("choice", choice)
+        trials = self._study.get_trials(deepcopy=False)
+        if number < len(trials) and "choice" in trials[number].user_attrs:
+            return dict(trials[number].user_attrs["choice"])
+        if not trials:
+            axes = self.space.axes
+            first = self.space.first.items()
+            self._study.enqueue_trial({key: _value(axes[key], text) for key, text in first})
+        self._study.sampler = self._sampler(number)
+        asked = self._study.ask()
+        choice = self.space.draw(lambda key, axis: _suggested(asked, key, axis))
+        asked.set_user_attr("choice", choice)
         return choice
 
     @cached_property
@@ -109,20 +116,18 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with _quiet():
-            return optuna.create_study(
-                storage=_storage(self.storage),
-                sampler=self._sampler(0),
-                study_name=self.name,
-                direction="maximize",
-                load_if_exists=True,
-            )
+        return optuna.create_study(
+            storage=_storage(self.storage),
+            sampler=self._sampler(0),
+            study_name=self.name,
+            direction="maximize",
+            load_if_exists=True,
+        )
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         from optuna.samplers import TPESampler
 
-        with _quiet():
-            return TPESampler(seed=self.seed * 100_003 + number, multivariate=True, group=True)
+        return TPESampler(seed=self.seed * 100_003 + number, multivariate=True, group=True)
 
 
 def check_storage(storage: str | None) -> str | None:
@@ -186,6 +191,40 @@ def _step(axis: list[str]) -> int:
     numbers = [int(value) for value in axis]
     steps = {after - before for before, after in pairwise(numbers)}
     return steps.pop() if len(steps) == 1 and min(steps) > 0 else 0
+
+
+@contextmanager
+def _guarded(storage: str | None) -> Iterator[None]:
+    """What a database says as one message; its URL may hold a password and is not said."""
+    if storage is None or storage.endswith(".journal"):
+        yield
+        return
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    url = check_storage(storage) or ""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(
+            f"search.storage={storage}: the driver of {url.split(':')[0]} is not installed. For "
+            "PostgreSQL: pip install 'psycopg[binary]', and a URL that begins with "
+            "postgresql+psycopg://."
+        ) from error
+    except ArgumentError as error:
+        raise ConfigError(
+            f"search.storage={storage}: that is no URL of a database, such as "
+            "postgresql+psycopg://USER:PASSWORD@HOST:5432/NAME."
+        ) from error
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = getattr(error, "orig", None) or error.__cause__ or error
+        password = urlsplit(url).password or ""
+        secrets = [*known().values(), url, password, unquote(password)]
+        said = " ".join(blot(str(cause), secrets).split())[:300]
+        raise IncompleteError(
+            f"search.storage={storage}: the database cannot be used: {said}. What is answered is "
+            "kept, and the same command goes on once it can."
+        ) from error
 
 
 @contextmanager
