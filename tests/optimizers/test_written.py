@@ -7,6 +7,7 @@ import gc
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,11 +20,13 @@ from builders import split
 from judgelab import config as configs
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
+from judgelab.calls.store import CallStore
 from judgelab.data.split import Split
 from judgelab.errors import ConfigError, UserError
 from judgelab.judges.base import Judge
 from judgelab.judges.prompted import PromptedJudge
 from judgelab.models.base import CallFailed
+from judgelab.optimizers import dspy_room
 from judgelab.optimizers.base import Improved, Optimizer
 from judgelab.optimizers.dspy_bridge import Bridge, Halt
 from judgelab.optimizers.dspy_room import example_of, in_room, program, writer
@@ -204,6 +207,39 @@ def bridged(judge: Mapping[str, Any], made: Split, work: Any, **more: Any) -> Br
         return bridge
 
     return asyncio.run(go())
+
+
+def test_an_optimizer_holds_none_of_the_threads_that_answers_are_kept_in(
+    made: Split, tmp_path: Path
+) -> None:
+    """Several at once held them all, and waited for answers that nobody could keep."""
+
+    def work(bridge: Bridge) -> None:
+        example = next(iter(bridge.exam.train.values()))
+        program(bridge)(interaction=bridge.shown(example.interaction))
+
+    async def go(url: str) -> str:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        calls = Calls(Pool(CallStore(tmp_path / "calls.db")))
+        exam = Exam(node(url), made.folds("dev")[0].train, calls, 10, "kappa")
+        bridge = Bridge(exam, exam.judge.model, demos=False)
+        try:
+            return await asyncio.wait_for(bridge.run(partial(in_room, bridge, work)), 30)
+        finally:
+            await calls.pool.close()
+
+    with ChatServer(by_hash) as server:
+        assert asyncio.run(go(server.url)) == "finished"
+
+
+def test_the_bars_of_one_optimizer_do_not_end_another() -> None:
+    """DSPy forgets all bars of the process where it begins one of its own."""
+    dspy_room._room()
+    from tqdm import tqdm
+
+    bar = tqdm.__new__(tqdm)
+    tqdm._instances.clear()
+    bar.__init__(range(3), disable=True)  # raised a KeyError
 
 
 def test_two_rollouts_are_two_samples(made: Split) -> None:

@@ -14,7 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -135,10 +135,15 @@ class Bridge:
         Raises:
             CallFailed: an answer did not come, or the run is being stopped.
         """
-        thread = asyncio.create_task(asyncio.to_thread(_until_halted, work))
+        # A thread of its own: the loop's few are what answers are kept in, and optimisers that
+        # held them all would wait for each other's answers for ever.
+        own = concurrent.futures.ThreadPoolExecutor(1, "optimizer")
+        context = copy_context()
+        thread = self._loop.run_in_executor(own, context.run, _until_halted, work)
         try:
             ended = await asyncio.shield(thread)
         finally:
+            own.shutdown(wait=False)
             self._closed = True
             await self.exam.close()  # who still waits for an answer learns that none comes
             await asyncio.gather(thread, return_exceptions=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
+from weakref import WeakSet
 
 from judgelab.models.base import Model
 from judgelab.optimizers.dspy_bridge import FIELDS, NO_VERDICT, Bridge, asking, sampling
@@ -90,7 +91,18 @@ def _room() -> Any:
                 del os.environ["TQDM_DISABLE"]
             else:
                 os.environ["TQDM_DISABLE"] = before
+        from tqdm import tqdm
+
+        tqdm._instances = _Bars(tqdm._instances)
     return _classes(dspy)
+
+
+class _Bars(WeakSet[Any]):
+    """The bars that tqdm knows. DSPy forgets those of every thread where it begins one of its own,
+    and a bar that ended then would end the optimiser beside it with a KeyError."""
+
+    def remove(self, item: Any) -> None:
+        self.discard(item)
 
 
 def _classes(dspy: Any) -> Any:
