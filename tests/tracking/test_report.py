@@ -439,3 +439,33 @@ def test_plain_markdown_of_a_rubric() -> None:
         "<ul><li>one</li><li>&lt;two&gt;</li></ul>",
         "<ul><li>three</li></ul>",
     ]
+
+
+def test_a_look_is_with_the_judge_of_its_name_and_texts(tmp_path: Path) -> None:
+    sweep = lab(tmp_path, selection={})
+    beside = "the same judge on dev, where it was chosen"
+    # What an optimiser made is another variant on test, where it is no longer to be made.
+    seen = look(tmp_path, variant="as it became")
+    there = page(sweep)
+    assert beside in there.of("test")
+    assert "These are the numbers to report." in there.of("answer")
+    # With another rubric it is another judge.
+    seen.write_json("record.json", seen.record | {"texts": {"rubric.md": "edited"}})
+    there = page(sweep)
+    assert beside not in there.of("test")
+    assert "These are the numbers to report." not in there.of("answer")
+
+
+def test_where_an_optimiser_made_some_every_judge_has_its_costs(tmp_path: Path) -> None:
+    sweep = lab(tmp_path, selection={})
+    assert "by an optimiser" not in page(sweep).of("judges")
+    first = RunFolder(tmp_path / sweep.sweep["runs"][0])
+    calls = {"sent": 7, "from_store": 2, "cost_usd": 0.25}
+    first.write_json(
+        "record.json", first.record | {"optimizing": {"candidates": 3, "calls": calls}}
+    )
+    there = page(sweep)
+    costs = " ".join(there.of("judges").split("USD of judging")[-1].split())
+    assert costs.startswith("nearest k=4 3 7 2 $0.2500")
+    assert "nearest k=2 – – – –" in costs
+    assert "always pass" not in costs

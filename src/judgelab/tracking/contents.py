@@ -15,7 +15,7 @@ from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.improved import improved
 from judgelab.tracking.sourced import Source, counted, summed
-from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, STOPPED, Sweep
+from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, STOPPED, Sweep, same_judge
 
 WITH_TEST = "with texts of test items"  # in the head of a report that shows some
 SHOWN = 20  # disagreements of a kind
@@ -163,9 +163,11 @@ class Contents:
 
     def _look(self, folder: RunFolder) -> dict[str, Any]:
         """A look at test, with the row of the same judge on dev; None where that is not there."""
-        row, name = self._row(folder), folder.record["name"]
-        on_dev = (run for run in self.sweep.complete if self.records[run.id]["name"] == name)
-        return row | {"dev": next((self._row(run) for run in on_dev), None)}
+        on_dev = next((run for run in self.sweep.complete if same_judge(run, folder)), None)
+        best = (
+            on_dev is not None and self.sweep.best is not None and on_dev.id == self.sweep.best.id
+        )
+        return self._row(folder) | {"dev": on_dev and self._row(on_dev), "is_best": best}
 
     def _cascades(self) -> Iterator[dict[str, Any]]:
         for folder in self.sweep.complete:

@@ -140,6 +140,12 @@ class Sweep:
         return folder.id in (self.selection.get("best_set") or ())
 
 
+def same_judge(run: RunFolder, look: RunFolder) -> bool:
+    """Whether a look of a sweep is one with the judge of a run of it: by name and texts, as a judge
+    that was optimised is known on test by what it became."""
+    return all(run.record.get(key) == look.record.get(key) for key in ("name", "texts"))
+
+
 def tried(runs: Iterable[RunFolder], split: str, part: str) -> set[str]:
     """Every variant that these runs scored on a part of a split, baselines left out."""
     return {
