@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from labs import Lab, read_json, rows, write_rows
+from judgelab.data.events import EventLog, Given
+from judgelab.types import Interaction
+from labs import Lab, read_json, read_lines, rows, write_rows
 
 OWN = (
     *("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "model=neighbours"),
@@ -65,3 +67,33 @@ def test_without_second_labels_the_ceiling_is_unknown_and_said_to_be(lab: Lab) -
     assert "ceiling unknown (no item was labelled twice)" in done.err
     (record,) = lab.records.values()
     assert record["ceiling"]["reason"] == "no_second_labels"
+
+
+def test_label_events_decide_from_then_on_and_a_rerun_is_under_the_labels_as_they_were(
+    tmp_path: Path,
+) -> None:
+    lab = Lab(tmp_path)
+    write_rows(tmp_path / "data.jsonl", rows(120))
+    own = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "model=neighbours")
+    lab.run(*own, "demos=random", "limit=20")
+    (first,) = lab.runs
+    flipped = [row["id"] for row in read_lines(first / "verdicts.jsonl")][:6]
+    items = {row["id"]: row for row in rows(120)}
+    log = EventLog(tmp_path / "labels" / "own.jsonl")
+    for id_ in flipped:
+        item = items[id_]
+        content = Interaction(id_, item["input"], item["output"]).content
+        other = "pass" if item["label"] == "fail" else "fail"
+        said = Given(id=id_, content=content, expert="ann", verdict=other, critique="no: fifteen")
+        log.append(said, None)
+    again = lab("rerun", "latest")
+    assert again.code == 0, again.err
+    assert "6 label events came since" in again.err + again.out
+    lab.run(*own, "demos=random", "limit=20", "judge=always_fail")
+    (other_one,) = set(lab.runs) - {first}
+    second = read_json(other_one / "record.json")
+    assert second["dataset"]["events"] == 6
+    assert second["dataset"]["sha256"] != read_json(first / "record.json")["dataset"]["sha256"]
+    compared = lab("compare", *(path.name for path in lab.runs))
+    assert compared.code == 0, compared.err
+    assert "its data or labels changed since" in compared.err

@@ -14,6 +14,7 @@ from judgelab import config as configs
 from judgelab import members, resources, runner
 from judgelab.calls.line import Calls
 from judgelab.calls.pool import Pool
+from judgelab.data.events import EventLog, labels_path
 from judgelab.data.looks import is_same_look, recorded_look
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import SplitConfig, recorded_split
@@ -72,7 +73,7 @@ def as_it_was(
         config["dataset"]["path"] = str(Path(data).absolute())
     variant = Variant(record["name"], config["judge"], config, record["axes"], record["baseline"])
     with resources.spares(_own_texts(folder, config["judge"])):
-        yield _bench(folder, config, record, _load(config), pool), variant
+        yield _bench(folder, config, record, _load(config, record), pool), variant
 
 
 def under(folder: RunFolder, budget: int, raised: str) -> bool:
@@ -81,7 +82,7 @@ def under(folder: RunFolder, budget: int, raised: str) -> bool:
     False, and nothing is written, where its labels or their texts have moved since the look.
     """
     record = folder.record
-    dataset = _load(folder.config)
+    dataset = _load(folder.config, record)
     record |= {"looks": budget, "looks_raised": raised}
     try:
         bench = _bench(folder, folder.config, record, dataset, Pool(record={}))
@@ -105,11 +106,13 @@ def _own_texts(folder: RunFolder, judge: Mapping[str, Any], prefix: str = "") ->
     return found
 
 
-def _load(config: Mapping[str, Any]) -> Dataset:
+def _load(config: Mapping[str, Any], record: Mapping[str, Any]) -> Dataset:
+    """The data under the labels as they were: label events since then do not count."""
     where = resources.data_path(config["dataset"]["path"])
     if not where.is_file():
         raise UserError(f"{where}: there is no such file. Say where it is with --data FILE.")
-    return load(configs.build_part(config, "dataset", DatasetConfig))
+    chosen = configs.build_part(config, "dataset", DatasetConfig)
+    return load(chosen, events=record["dataset"].get("events", 0))
 
 
 def _rerun(folder: RunFolder, bench: Bench, variant: Variant) -> Rerun:
@@ -179,6 +182,12 @@ def _moved(
     folder: RunFolder, record: Mapping[str, Any], dataset: Dataset, config: Mapping[str, Any]
 ) -> list[str]:
     moved = []
+    since = len(EventLog(labels_path(dataset.name)).events) - dataset.events
+    if since:
+        moved.append(
+            f"{since} label events came since, which do not count here; judgelab compare takes "
+            "the labels as they are now"
+        )
     if dataset.sha256 != record["dataset"]["sha256"]:
         here = {example.id: example.interaction.content for example in dataset.examples}
         changed = [row["id"] for row in folder.assignment if here[row["id"]] != row["content"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,18 +57,22 @@ def read_annotations(path: Path, spellings: Spellings, ids: set[str]) -> list[An
 
 
 def decide(
-    inline: Mapping[str, ExpertLabel], annotations: Sequence[Annotation], expert: str | None
+    inline: Mapping[str, ExpertLabel],
+    annotations: Sequence[Annotation],
+    expert: str | None,
+    known: Collection[str] = (),
 ) -> dict[str, ExpertLabel]:
     """Whose label counts for each item.
 
     The label in the interaction's own row does, unless `expert` names somebody else than that
     row's annotator. Otherwise the newest annotation (by round, then time, then order) of the
-    expert does, or without `expert` of the one annotator there is.
+    expert does, or without `expert` of the one annotator there is. `known` are people who have
+    labelled elsewhere, or are about to.
 
     Raises:
         DataError: `expert` has labelled nothing, or several people have and none is named.
     """
-    _check_expert(inline, annotations, expert)
+    _check_expert(inline, annotations, expert, known)
     open_ids = {a.id for a in annotations} - set(inline)
     names = {a.annotator for a in annotations if a.id in open_ids}
     if expert is None and len(names) > 1:
@@ -109,9 +113,13 @@ def time_of(annotation: Annotation) -> datetime | None:
 
 
 def _check_expert(
-    inline: Mapping[str, ExpertLabel], annotations: Sequence[Annotation], expert: str | None
+    inline: Mapping[str, ExpertLabel],
+    annotations: Sequence[Annotation],
+    expert: str | None,
+    known: Collection[str],
 ) -> None:
     names = {label.annotator for label in inline.values()} | {a.annotator for a in annotations}
+    names |= set(known)
     if expert is not None and expert not in names and "" not in names:
         there = _listed(names) if names else "nobody"
         raise DataError(

@@ -132,6 +132,7 @@ def _dataset_yaml(proposal: Proposal, path: str) -> str:
         *_labels(proposal),
         "annotations: null # a file of more labels an item: {id, annotator, label, critique?}",
         "expert: null # whose label decides, where several people labelled",
+        "links: {} # what else the expert looks at, such as crm: https://HOST/{context.customer}",
     ]
     return "\n".join(lines) + "\n"
 

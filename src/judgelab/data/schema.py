@@ -9,7 +9,10 @@ from typing import Any
 
 from judgelab import resources
 from judgelab.data.annotations import ExpertLabel, decide, read_annotations
+from judgelab.data.events import EventLog, labels_path
+from judgelab.data.links import check_links
 from judgelab.data.mapping import Columns, Record, near_name
+from judgelab.data.overlay import overlay
 from judgelab.data.readers.base import Reader, Row
 from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.spellings import Spellings
@@ -24,8 +27,9 @@ class Dataset:
     """What was loaded.
 
     `labels` holds the expert label of every labelled interaction by id. `annotations` holds what
-    was in the annotations file, and every label in the interactions' own rows that did not
-    decide. `notes` are one-line remarks for the user.
+    was in the annotations file, every label in the interactions' own rows that did not decide, and
+    what others said in the label events. `events` counts the label events that were read. `notes`
+    are one-line remarks for the user.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Dataset:
     annotations: tuple[Annotation, ...] = field(default=(), repr=False)
     expert: str = ""
     notes: list[str] = field(default_factory=list)
+    events: int = 0
 
     @cached_property
     def examples(self) -> tuple[Example, ...]:
@@ -62,13 +67,15 @@ class DatasetConfig:
     """A dataset's yaml (conf/dataset/).
 
     Args:
-        name: the splits are kept under it.
+        name: the splits and the labels are kept under it.
         path: relative to the lab; `sample:FILE` is a file of the shipped sample.
         reader: what reads the file's format.
         columns: our field -> the file's column (see `Columns`).
         labels: the spellings that mean `pass` and `fail`.
         annotations: a file of more labels an item, with the same spellings.
         expert: whose label decides.
+        links: what else an expert looks at: name -> address, such as
+            `crm: https://crm.example.com/{context.customer}`, values URL-encoded.
     """
 
     name: str
@@ -78,6 +85,7 @@ class DatasetConfig:
     labels: Mapping[str, Any] = field(default_factory=dict)
     annotations: str | None = None
     expert: str | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.reader, Reader):
@@ -85,16 +93,25 @@ class DatasetConfig:
                 f"dataset.reader is a {type(self.reader).__name__}; allowed: a reader such as "
                 "{_target_: judgelab.data.readers.csv.CsvReader}."
             )
+        if not self.name or set(self.name) & set("/\\") or self.name.startswith("."):
+            raise ConfigError(
+                f"dataset.name={self.name}: it names files in splits/ and labels/: no slashes, no "
+                "dot first."
+            )
         Columns.of(self.columns)
         Spellings(self.labels)
+        check_links(self.links)
 
     def check(self) -> None:
         """Raises DataError for what is wrong with the file before it is read."""
         self.reader.check(resources.data_path(self.path))
 
 
-def load(config: DatasetConfig) -> Dataset:
-    """Reads a dataset whole, or not at all.
+def load(config: DatasetConfig, *, events: int | None = None, newcomer: str = "") -> Dataset:
+    """Reads a dataset whole, or not at all, under the label events of the lab.
+
+    `events` takes the labels as they were after so many of them. `newcomer` is somebody who may
+    have labelled nothing yet.
 
     Raises:
         DataError: a file that cannot be read or does not fit the mapping; one message names the
@@ -115,12 +132,18 @@ def load(config: DatasetConfig) -> Dataset:
         ids = {interaction.id for interaction in interactions}
         where = resources.data_path(config.annotations)
         annotations = read_annotations(where, spellings, ids)
-    labels = decide(inline, annotations, config.expert)
+    log = EventLog(labels_path(config.name), events)
+    known = {*log.experts, *([newcomer] if newcomer else ())}
+    by_file = decide(inline, annotations, config.expert, known)
     overruled = [
         Annotation(id_, label.annotator, label.label, label.critique)
         for id_, label in inline.items()
-        if labels.get(id_) != label
+        if by_file.get(id_) != label
     ]
+    made = overlay(log, by_file, interactions, config.expert)
+    labels = made.labels
+    replaced = {id(by_file[id_].source) for id_ in made.overruled if id_ in by_file}
+    annotations = [one for one in annotations if id(one) not in replaced]
     names = {label.annotator for label in labels.values()}
     notes = _notes(columns, rows, has_ids, len(interactions), len(labels))
     left = sum(annotation.id not in labels for annotation in overruled)
@@ -132,9 +155,10 @@ def load(config: DatasetConfig) -> Dataset:
         name=config.name,
         interactions=tuple(interactions),
         labels=labels,
-        annotations=(*annotations, *overruled),
-        expert=config.expert or (names.pop() if len(names) == 1 else ""),
-        notes=notes,
+        annotations=(*annotations, *overruled, *made.annotations),
+        expert=made.expert or config.expert or (names.pop() if len(names) == 1 else ""),
+        notes=[*notes, *made.notes],
+        events=len(log.events),
     )
 
 

@@ -45,6 +45,7 @@ def record(
             "sha256": bench.dataset.sha256,
             "items": len(bench.dataset.interactions),
             "labelled": len(bench.dataset.examples),
+            **({"events": bench.dataset.events} if bench.dataset.events else {}),
         },
         "split": {"name": bench.split.config.name, "sha256": bench.split.sha256},
         "texts": {name: sha256(text) for name, text in sorted(run.texts.items())},
