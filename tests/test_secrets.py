@@ -168,6 +168,8 @@ CASES = (
     Case("data check dataset=jsonl dataset.path={KEY}.jsonl", 2, says="OPENAI_API_KEY"),
     Case("data split " + OWN, 0),
     Case("data split dataset=none", 2),
+    Case("review " + OWN + " --queue best", 2),
+    Case("review " + OWN + " --expert {KEY} --queue best", 2),
     Case("calls stats", 2),
     Case("ui", 2, MLFLOW_URI, says="nothing was tracked"),
     Case("calls prune", 2),

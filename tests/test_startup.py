@@ -20,7 +20,7 @@ from server import ChatServer
 
 HEAVY = {
     *("numpy", "pandas", "pyarrow", "scipy", "sklearn", "openpyxl", "matplotlib", "mlflow"),
-    *("aiohttp", "litellm", "dspy", "optuna", "openai"),
+    *("aiohttp", "litellm", "dspy", "optuna", "openai", "starlette", "uvicorn"),
 }
 SPY = """
 import atexit, sys
@@ -108,6 +108,8 @@ MISTAKES = {
     "compared": ("compare --labels good.jsonl verdicts.jsonl", "'maybe'"),
     "check": ("data check dataset=csv dataset.path=bad.csv", "neither pass nor fail"),
     "init": ("init ragged.csv", "ragged rows"),
+    "review": (f"review {OWN}x.jsonl", "no such file"),
+    "queue": (f"review {OWN}good.jsonl --queue best", "unlabelled, stratified"),
     "ui": ("ui", "nothing was tracked"),
 }
 

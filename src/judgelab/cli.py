@@ -199,6 +199,23 @@ def split(overrides: Sequence[str]) -> None:
     command.split(overrides)
 
 
+@cli.command()
+@click.argument("overrides", nargs=-1)
+@click.option("--queue", metavar="NAME", help="Begin in unlabelled or stratified.")
+@click.option("--expert", metavar="NAME", help="Who labels; else dataset.expert.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Else a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+def review(overrides: Sequence[str], **options: Any) -> None:
+    """The expert labels, in a browser.
+
+    Serves the dataset that OVERRIDES choose, and prints the link to open or send. Labels go to
+    labels/NAME.jsonl of the lab.
+    """
+    from judgelab.commands import review as command
+
+    command.review(overrides, **options)
+
+
 @cli.group(cls=Commands)
 def calls() -> None:
     """The answers that were paid for."""

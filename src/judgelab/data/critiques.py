@@ -70,6 +70,11 @@ def is_terse(example: Example) -> bool:
     return 0 < len(_WORD.findall(example.critique)) < TERSE
 
 
+def restates(example: Example) -> bool:
+    """Whether there is a critique that says nothing but the verdict: "Fails, the answer is bad"."""
+    return bool(example.critique.strip()) and not any(_words(example.critique))
+
+
 def contradicts(example: Example) -> bool:
     """Whether the critique opens by stating the other verdict."""
     text = example.critique

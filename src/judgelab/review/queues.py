@@ -1,0 +1,100 @@
+"""Queues: which item comes next. Each is a function of the room to ids, the first ones first.
+
+A queue may hold items that are labelled already; what is next is the first that is not. One more
+queue is one more function in the table.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from judgelab.review.room import Room
+from judgelab.types import Interaction
+
+MOST = 500  # items of a search that are listed
+
+
+@dataclass(frozen=True)
+class Queue:
+    """`about` is what `order` takes beside the room: "" nothing, "words" or an "id"."""
+
+    name: str
+    title: str
+    says: str
+    order: Callable[[Room, str], Sequence[str]]
+    about: str = ""
+
+
+def unlabelled(room: Room, about: str = "") -> list[str]:
+    """What was labelled here, then all that is open in a random order."""
+    return [*room.done_here, *_shuffled(room)]
+
+
+def stratified(room: Room, about: str = "") -> list[str]:
+    """What was labelled here, then always one of the cell that has the fewest labels."""
+    cells: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for id_ in reversed(_shuffled(room)):
+        cells[_cell(room.items[id_])].append(id_)
+    filled = Counter(_cell(room.items[id_]) for id_ in room.labelled)
+    heap = [(filled[cell], place, ids) for place, (cell, ids) in enumerate(cells.items())]
+    heapq.heapify(heap)
+    found = []
+    while heap:
+        labels, place, ids = heap[0]
+        found.append(ids.pop())
+        if ids:
+            heapq.heapreplace(heap, (labels + 1, place, ids))
+        else:
+            heapq.heappop(heap)
+    return [*room.done_here, *found]
+
+
+def search(room: Room, about: str) -> list[str]:
+    """Items that hold every one of the words, in their texts or in the expert's critique."""
+    words = about.casefold().split()
+    if not words:
+        return []
+    found = []
+    for id_, text in room.texts.items():
+        standing = room.labelled.get(id_)
+        said = standing.said.critique.casefold() if standing else ""
+        if all(word in text or word in said for word in words):
+            found.append(id_)
+    return found[:MOST]
+
+
+def like(room: Room, about: str) -> list[str]:
+    """An item, and behind it all others, the most similar first."""
+    if about not in room.items:
+        return []
+    others = sorted(room.alike(about), key=lambda pair: -pair[0])
+    return [about, *(id_ for _, id_ in others if id_ != about)][:MOST]
+
+
+QUEUES = {
+    queue.name: queue
+    for queue in (
+        Queue("unlabelled", "Unlabelled", "All that is open, in a random order.", unlabelled),
+        Queue(
+            "stratified",
+            "Thin cells",
+            "First what there are the fewest labels of, by the data's dimensions.",
+            stratified,
+        ),
+        Queue("search", "Search", "Items that hold all of these words.", search, "words"),
+        Queue("like", "More like this", "The most similar items first.", like, "id"),
+    )
+}
+
+
+def _cell(item: Interaction) -> tuple[str, ...]:
+    return tuple(f"{name}={value}" for name, value in sorted(item.dimensions.items()))
+
+
+def _shuffled(room: Room) -> list[str]:
+    """All that is open, in the room's random order."""
+    labelled = room.labelled
+    return [id_ for id_ in room.shuffled if id_ not in labelled]

@@ -1,0 +1,274 @@
+"""The lab as one expert sees it: the items, what the expert said of them, and saying more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from judgelab.data.annotations import ExpertLabel, age
+from judgelab.data.critiques import contradicts, is_terse, names_something, restates
+from judgelab.data.events import CANNOT, Event, EventLog, Given
+from judgelab.data.schema import Dataset
+from judgelab.types import Example, Interaction, Label, canonical_json, sha256
+
+if TYPE_CHECKING:
+    from judgelab.demos.similarity import Space
+
+EXAMPLES = 4  # of the expert's own critiques on a page
+LOOKED_AT = 200  # labels, at most, to find them
+
+
+@dataclass(frozen=True)
+class Said:
+    """A verdict with its words, as it stands or as it was typed; `verdict` is "" where none is."""
+
+    verdict: str = ""
+    critique: str = ""
+    missing: str = ""
+    could_be_better: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the expert said of an item: in an event, or in the dataset's own files."""
+
+    said: Said
+    event: Event | None = None
+
+
+@dataclass
+class Room:
+    """The state that pages and queues are made of; `refresh` takes in what others appended.
+
+    Args:
+        dataset: as its files say, without label events.
+        log: the label events.
+        expert: who labels here.
+        principal: whether this expert's labels decide; others' are second labels.
+        links: of the dataset's config.
+        seed: of the random orders.
+        rubric: the hash of the rubric in force, or None.
+    """
+
+    dataset: Dataset
+    log: EventLog
+    expert: str
+    principal: bool = True
+    links: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    rubric: Callable[[], str | None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.items = {one.id: one for one in self.dataset.interactions}
+        self.from_files = self._from_files()
+        self._lock = threading.Lock()
+        self._space_lock = threading.Lock()
+        self._seen: tuple[int, int] = (0, 0)
+        self._labelled = dict(self.from_files)
+        self._teaches: dict[tuple[str, str, str], bool] = {}
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Changes with every event."""
+        return len(self.log.events), id(self.log.events[-1]) if self.log.events else 0
+
+    def refresh(self) -> None:
+        self.log.refresh()
+
+    @property
+    def labelled(self) -> Mapping[str, Standing]:
+        """What the expert said, by id: first what the files hold, then by event, oldest first."""
+        with self._lock:
+            if self._seen != self.stamp:
+                self._labelled, self._seen = self._view(), self.stamp
+            return self._labelled
+
+    @property
+    def done_here(self) -> Sequence[str]:
+        """The ids with a label event, in the order in which they were labelled."""
+        return [id_ for id_, standing in self.labelled.items() if standing.event]
+
+    def head(self, id_: str) -> int | None:
+        """What the next event of this item supersedes."""
+        return self.log.chain((self.expert, id_, self.items[id_].content)).head
+
+    def event(self, sequence: int) -> Event | None:
+        """An event of this expert, by its number."""
+        found = self.log.events[sequence - 1 : sequence] if sequence > 0 else []
+        return found[0] if found and found[0].expert == self.expert else None
+
+    @property
+    def last(self) -> Event | None:
+        """The last label of this expert that was not undone: what an undo takes back."""
+        for id_ in reversed(self.done_here):
+            return self.labelled[id_].event
+        return None
+
+    def history(self, id_: str) -> Sequence[Event]:
+        """Events of an item, the newest first; those of others once this expert has decided."""
+        others = id_ in self.labelled
+        return [e for e in reversed(self.log.of(id_)) if others or e.expert == self.expert]
+
+    def taken_back(self, undo: Event) -> Said | None:
+        """What an undo took back."""
+        standing: list[Event] = []
+        for event in self.log.chain(undo.key).events:
+            if event.sequence == undo.sequence:
+                break
+            standing.append(event) if event.kind == "label" else standing.pop()
+        return said_in(standing[-1]) if standing else None
+
+    def save(self, id_: str, said: Said, head: int | None, seconds: float | None) -> Event:
+        """A label; it is on disk when this returns. The same again is the same label.
+
+        Raises ConflictError where `head` is not what was said last.
+        """
+        self.refresh()
+        standing = self.labelled.get(id_)
+        if standing and standing.event and standing.said == said:
+            return standing.event
+        item = self.items[id_]
+        given = Given(
+            id=id_,
+            content=item.content,
+            expert=self.expert,
+            verdict=said.verdict,
+            critique=said.critique,
+            missing=said.missing,
+            could_be_better=said.could_be_better,
+            seconds=seconds,
+            rubric=self.rubric(),
+            visible={"fields": fields_of(item), "judge": "hidden"},
+        )
+        return self.log.append(given, head)
+
+    def undo(self, id_: str, head: int | None) -> Event:
+        """Takes the last label of an item back. Raises ConflictError as `save`."""
+        content = self.items[id_].content
+        given = Given(id=id_, content=content, expert=self.expert, kind="undo")
+        return self.log.append(given, head)
+
+    def nudges(self, id_: str, said: Said) -> list[str]:
+        """What would make a critique teach more; never in the way of a label."""
+        if said.verdict == CANNOT:
+            return []
+        example = Example(self.items[id_], _label(said.verdict), said.critique)
+        if not said.critique.strip():
+            if said.verdict == "fail" or said.could_be_better:
+                return ["There is no critique yet. What would have to be different?"]
+            return []
+        found = []
+        if restates(example):
+            found.append("The critique repeats the verdict. What in this answer led you to it?")
+        elif is_terse(example):
+            found.append("The critique is short. Would a new colleague decide the same from it?")
+        if contradicts(example):
+            found.append("The critique opens as if it were the other verdict.")
+        return found
+
+    def own_critiques(self, verdict: str) -> list[tuple[str, str]]:
+        """Id and text of a few good critiques of this verdict by this expert, the newest first."""
+        found = []
+        for id_, standing in islice(reversed(list(self.labelled.items())), LOOKED_AT):
+            said = standing.said
+            if said.verdict == verdict and self._teaching(id_, said):
+                found.append((id_, said.critique))
+            if len(found) == EXAMPLES:
+                break
+        return found
+
+    def _teaching(self, id_: str, said: Said) -> bool:
+        """Whether a critique says enough, of this very item; looked at once."""
+        key = (id_, said.verdict, said.critique)
+        if key not in self._teaches:
+            example = Example(self.items[id_], _label(said.verdict), said.critique)
+            fit = said.critique.strip() and not (is_terse(example) or contradicts(example))
+            self._teaches[key] = bool(fit) and names_something(example)
+        return self._teaches[key]
+
+    @cached_property
+    def shuffled(self) -> Sequence[str]:
+        """All ids in a random order, which stays as it is where items are added."""
+        return sorted(self.items, key=lambda id_: sha256(f"{self.seed}:{id_}"))
+
+    @cached_property
+    def texts(self) -> Mapping[str, str]:
+        """What a search looks through, by id, in lower case."""
+        return {id_: "\n".join(_texts(one)).casefold() for id_, one in self.items.items()}
+
+    def alike(self, id_: str) -> list[tuple[float, str]]:
+        """Similarity to each item, and its id; the first call makes the index."""
+        with self._space_lock:
+            space, ids = self._space
+        return list(zip(space.to_all(self.items[id_]).tolist(), ids, strict=True))
+
+    def warm(self) -> None:
+        """Make the indexes before somebody waits for them."""
+        if self.items:
+            self.alike(next(iter(self.items)))
+        _ = self.texts
+
+    @cached_property
+    def _space(self) -> tuple[Space, list[str]]:
+        from judgelab.demos.similarity import Space
+
+        # The space looks at texts alone; a label is only what an example has.
+        return Space([Example(one, "pass") for one in self.items.values()]), list(self.items)
+
+    def _view(self) -> dict[str, Standing]:
+        """One more label is put behind the others; an undo or another file makes it all anew."""
+        count, last = self._seen
+        events = self.log.events
+        goes_on = not count or (count <= len(events) and id(events[count - 1]) == last)
+        new = [one for one in events[count:] if one.expert == self.expert]
+        if goes_on and all(one.kind == "label" for one in new):
+            made = dict(self._labelled)
+        else:
+            made = dict(self.from_files)
+            new = sorted(self.log.labels(self.expert), key=lambda event: event.sequence)
+        for event in new:
+            item = self.items.get(event.id)
+            if item is not None and item.content == event.content:
+                made.pop(event.id, None)
+                made[event.id] = Standing(said_in(event), event)
+        return made
+
+    def _from_files(self) -> dict[str, Standing]:
+        if self.principal:
+            labels = dict(self.dataset.labels)
+        else:
+            own = [a for a in self.dataset.annotations if a.annotator == self.expert]
+            labels = {
+                one.id: ExpertLabel(one.label, one.critique, one.annotator)
+                for one in sorted(own, key=age)
+            }
+        return {id_: Standing(Said(one.label, one.critique)) for id_, one in labels.items()}
+
+
+def said_in(event: Event) -> Said:
+    """What a label event says."""
+    return Said(event.verdict or "", event.critique, event.missing, event.could_be_better)
+
+
+def fields_of(item: Interaction) -> list[str]:
+    """The names of everything that is shown of an item."""
+    return [
+        *("input", "output"),
+        *(f"context.{name}" for name in item.context),
+        *(f"dimensions.{name}" for name in item.dimensions),
+    ]
+
+
+def _label(verdict: str) -> Label:
+    return "fail" if verdict == "fail" else "pass"
+
+
+def _texts(item: Interaction) -> Sequence[str]:
+    return (
+        *(item.id, item.input, item.output, item.group or ""),
+        *(canonical_json(item.context), canonical_json(item.dimensions)),
+    )
