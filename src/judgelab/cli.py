@@ -201,7 +201,9 @@ def split(overrides: Sequence[str]) -> None:
 
 @cli.command()
 @click.argument("overrides", nargs=-1)
-@click.option("--queue", metavar="NAME", help="Begin in unlabelled or stratified.")
+@click.option("--queue", metavar="NAME", help="Begin in this one, such as stratified.")
+@click.option("--run", metavar="RUN", help="Whose verdicts are shown, after yours.")
+@click.option("--again", type=click.IntRange(2), metavar="N", help="N items once more, blind.")
 @click.option("--expert", metavar="NAME", help="Who labels; else dataset.expert.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Else a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True)

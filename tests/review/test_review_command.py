@@ -33,7 +33,10 @@ def said(lab: Lab, expert: str) -> None:
 
 
 MISTAKES = {
-    "queue": (("--queue", "best"), r"--queue best: there are unlabelled, stratified\."),
+    "queue": (("--queue", "best"), "--queue best: there are unlabelled, stratified, dis"),
+    "queue of a run": (("--queue", "reasons"), "--queue reasons is about .* --run RUN says which"),
+    "run": (("--run", "nope"), "RUN=nope: there are no runs"),
+    "second labels of nothing": (("dataset.columns.label=null", "--again", "4"), "no item has a"),
     "queue that takes words": (("--queue", "search"), "there are unlabelled"),
     "open": (("--host", "0.0.0.0"), "export JUDGELAB_REVIEW_TOKEN="),
     "host": (("--host", "nowhere.invalid"), "JUDGELAB_REVIEW_TOKEN"),

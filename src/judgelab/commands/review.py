@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from judgelab import config as configs
 from judgelab import prompts
 from judgelab.commands import show
-from judgelab.data.events import EventLog, labels_path
+from judgelab.data.events import EventLog, again_path, labels_path
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
-from judgelab.data.schema import DatasetConfig, load
+from judgelab.data.remarks import RemarkLog, remarks_path
+from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.errors import ConfigError, DataError
-from judgelab.review.queues import QUEUES
+from judgelab.review.queues import OF_RUNS, QUEUES
 from judgelab.review.room import Room
+from judgelab.review.told import Told
+from judgelab.tracking.folder import find_run
 from judgelab.types import sha256
 
 EXPERT = "expert"  # where nobody is named
 
 
 def review(
-    overrides: Sequence[str], *, queue: str | None, expert: str | None, port: int | None, host: str
+    overrides: Sequence[str],
+    *,
+    queue: str | None,
+    run: str | None,
+    again: int | None,
+    expert: str | None,
+    port: int | None,
+    host: str,
 ) -> None:
-    """Serve until interrupted. Raises UserError for what cannot be served."""
+    """Serve until interrupted. Raises UserError for what cannot be served.
+
+    `run` is whose verdicts the expert sees after deciding. `again` is how many items are labelled a
+    second time, blind.
+    """
     with configs.hydra():
         config = configs.compose(overrides, lenient=True).config
         node, judge = configs.resolved(config.dataset), config.judge
@@ -39,6 +54,13 @@ def review(
     start = [known.name for known in QUEUES.values() if not known.about]
     if queue is not None and queue not in start:
         raise ConfigError(f"--queue {queue}: there are {', '.join(start)}.")
+    if queue in OF_RUNS and run is None:
+        raise ConfigError(f"--queue {queue} is about a judge's verdicts: --run RUN says which.")
+    told = _told(run, dataset) if run else None
+    if again is not None:
+        log = EventLog(again_path(chosen.name))
+        dataset = _second(load(chosen, newcomer=name), log, name, told, again, seed)
+        told, queue = None, "unlabelled"
 
     from judgelab.review.serve import place, serve
 
@@ -46,13 +68,18 @@ def review(
         return sha256(prompts.rubric(rubric)) if rubric else None
 
     rubric_now()
-    room = Room(dataset, log, name, name == principal, chosen.links, seed, rubric_now)
+    principal_here = name == principal and again is None
+    room = Room(dataset, log, name, principal_here, chosen.links, seed, rubric_now, told)
     at = place(host, port, dataset.name, f"/item?queue={queue}" if queue else "/")
     done = len(room.labelled)
     notes = [
         f"{dataset.name}: {done} of {len(room.items)} items are labelled by {name}; labels go to "
         f"{shown(log.path)}"
     ]
+    if again is not None:
+        notes.append(
+            "second labels, blind: they decide nothing, and say how sure the first ones are"
+        )
     if name != principal:
         notes.append(
             f"{principal or 'somebody else'}'s labels decide (dataset.expert); {name}'s are second "
@@ -68,3 +95,35 @@ def review(
     show.notes(notes)
     show.err.print("Open the link, or send it to the expert. Ctrl-C ends it.")
     serve(room, at)
+
+
+def _told(run: str, dataset: Dataset) -> Told:
+    content = {one.id: one.content for one in dataset.interactions}
+    return Told.of(find_run(run), RemarkLog(remarks_path(dataset.name)), content)
+
+
+def _second(
+    dataset: Dataset, log: EventLog, expert: str, told: Told | None, most: int, seed: int
+) -> Dataset:
+    """The items to label once more, without a label: at random, and beside a run as many that its
+    judge agrees with as others, so that no label moves towards the judge."""
+    labels = {id_: label.label for id_, label in dataset.labels.items()}
+    items = {one.id: one for one in dataset.interactions}
+    before = {
+        e.id for e in log.labels(expert) if e.id in items and items[e.id].content == e.content
+    }
+    order = sorted(labels, key=lambda id_: (id_ not in before, sha256(f"again:{seed}:{id_}")))
+    if told is None:
+        chosen = order[:most]
+    else:
+        apart = [id_ for id_ in order if told.differs(id_, labels[id_])]
+        alike = [id_ for id_ in order if told.agrees(id_, labels[id_])]
+        half = min(most // 2, len(apart), len(alike))
+        chosen = apart[:half] + alike[:half]
+    if not chosen:
+        raise DataError(
+            "there is nothing to label again: "
+            + ("the judge and the labels never differ." if told else "no item has a label yet.")
+        )
+    kept = tuple(items[id_] for id_ in items if id_ in set(chosen))
+    return replace(dataset, interactions=kept, labels={}, annotations=())

@@ -13,13 +13,13 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from judgelab import resources
+from judgelab.data.appended import locked, sync_folder, write_whole
 from judgelab.errors import DataError, UserError
 
 KINDS = ("label", "undo")
@@ -33,6 +33,11 @@ Key = tuple[str, str, str]  # expert, id, content
 def labels_path(name: str) -> Path:
     """Where the lab keeps the label events of a dataset."""
     return resources.lab() / "labels" / f"{name}.jsonl"
+
+
+def again_path(name: str) -> Path:
+    """Where the blind second labels of a dataset are kept: events that supersede no first label."""
+    return resources.lab() / "labels" / f"{name}.again.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +187,7 @@ class EventLog:
             except FileNotFoundError:
                 self._forget()
                 return
-            with _locked(file, fcntl.LOCK_SH):
+            with locked(file, fcntl.LOCK_SH):
                 self._read(file)
 
     def append(self, given: Given, supersedes: int | None) -> Event:
@@ -197,7 +202,7 @@ class EventLog:
             created = not self.path.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            with _locked(file, fcntl.LOCK_EX):
+            with locked(file, fcntl.LOCK_EX):
                 self._read(file)
                 chain = self.chain(given.key)
                 if chain.head != supersedes or (given.kind == "undo" and not chain.standing):
@@ -210,9 +215,9 @@ class EventLog:
                     at=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
                 self._set_aside(file)
-                _write(file, ("\n" if self._unended else "") + _line(event))
+                write_whole(file, ("\n" if self._unended else "") + _line(event))
                 if created:
-                    _sync_folder(self.path.parent)
+                    sync_folder(self.path.parent)
                 self._read(file)
             return self.events[event.sequence - 1]
 
@@ -309,35 +314,3 @@ def _event(row: Any) -> Event:
 
 def _line(event: Event) -> str:
     return json.dumps(asdict(event), ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _write(file: int, text: str) -> None:
-    """All of it, on disk, or the file as it was."""
-    before = os.fstat(file).st_size
-    left = text.encode("utf-8", "backslashreplace")
-    try:
-        while left:
-            left = left[os.write(file, left) :]
-        os.fsync(file)
-    except BaseException:
-        os.ftruncate(file, before)
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is there after a power cut only if its folder is on disk too."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-@contextmanager
-def _locked(file: int, how: int) -> Iterator[None]:
-    """An open file under a lock across processes; closed at the end, which unlocks it."""
-    try:
-        fcntl.flock(file, how)
-        yield
-    finally:
-        os.close(file)

@@ -9,10 +9,10 @@ from typing import Any
 
 from judgelab import resources
 from judgelab.data.annotations import ExpertLabel, decide, read_annotations
-from judgelab.data.events import EventLog, labels_path
+from judgelab.data.events import EventLog, again_path, labels_path
 from judgelab.data.links import check_links
 from judgelab.data.mapping import Columns, Record, near_name
-from judgelab.data.overlay import overlay
+from judgelab.data.overlay import overlay, second_looks
 from judgelab.data.readers.base import Reader, Row
 from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.spellings import Spellings
@@ -141,6 +141,7 @@ def load(config: DatasetConfig, *, events: int | None = None, newcomer: str = ""
         if by_file.get(id_) != label
     ]
     made = overlay(log, by_file, interactions, config.expert)
+    again = second_looks(EventLog(again_path(config.name)), interactions)
     labels = made.labels
     replaced = {id(by_file[id_].source) for id_ in made.overruled if id_ in by_file}
     annotations = [one for one in annotations if id(one) not in replaced]
@@ -155,7 +156,7 @@ def load(config: DatasetConfig, *, events: int | None = None, newcomer: str = ""
         name=config.name,
         interactions=tuple(interactions),
         labels=labels,
-        annotations=(*annotations, *overruled, *made.annotations),
+        annotations=(*annotations, *overruled, *made.annotations, *again),
         expert=made.expert or config.expert or (names.pop() if len(names) == 1 else ""),
         notes=[*notes, *made.notes],
         events=len(log.events),

@@ -18,17 +18,20 @@ from starlette.routing import Route
 
 from judgelab.data.events import CANNOT, ConflictError, Event
 from judgelab.data.links import links_of
+from judgelab.data.remarks import AGREEMENT, DISAGREEMENT
 from judgelab.errors import UserError
 from judgelab.review import forms, rendering
-from judgelab.review.queues import QUEUES, Queue
-from judgelab.review.room import Room, Said, said_in
+from judgelab.review.queues import OF_RUNS, QUEUES, Queue
+from judgelab.review.room import SETTLED, Room, Said, Standing, said_in
 from judgelab.review.safety import App, Guard, Refusal, RefusedError, read_form
+from judgelab.review.told import Opinion, wrong_reasons
 
 HERE = Path(__file__).parent
 STATIC = {"style.css": "text/css", "keys.js": "text/javascript", "icon.svg": "image/svg+xml"}
 KEPT = 16  # orders of queues
 LISTED = 100  # items that were found
 WORDS = {"pass": "pass", "fail": "fail", CANNOT: "cannot be judged"}
+REMARKED = "Saved: what you say of the judge on {}."
 UNDONE = "Undone. What you had written is below, and is not saved."
 
 
@@ -41,6 +44,7 @@ def made(room: Room, hosts: Sequence[str], token: str = "") -> App:
         Route("/history", pages.history),
         Route("/label", pages.label, methods=["POST"]),
         Route("/undo", pages.undo, methods=["POST"]),
+        Route("/remark", pages.remark, methods=["POST"]),
         *(Route(f"/static/{name}", pages.static) for name in STATIC),
     ]
     handlers: dict[Any, Any] = {
@@ -80,13 +84,17 @@ class Pages:
 
     def _home(self) -> Response:
         self.room.refresh()
+        orders = {name: self._order(one, "") for name, one in QUEUES.items() if not one.about}
         left = {
-            name: sum(id_ not in self.room.labelled for id_ in self._order(queue, ""))
-            for name, queue in QUEUES.items()
-            if not queue.about
+            name: sum(QUEUES[name].is_open(self.room, id_) for id_ in order)
+            for name, order in orders.items()
+            if order or name not in OF_RUNS
         }
         recent = [(id_, self.room.labelled[id_]) for id_ in self.room.done_here[:-9:-1]]
-        return self._page("home.html", left=left, recent=recent)
+        told, remarks = self.room.told, []
+        if told:
+            remarks = list(told.remarks(self.room.expert).values())
+        return self._page("home.html", left=left, recent=recent, reasons=wrong_reasons(remarks))
 
     async def item(self, request: Request) -> Response:
         return await run_in_threadpool(self._item_of, dict(request.query_params))
@@ -99,7 +107,7 @@ class Pages:
         saved = self._saved(query.get("saved", ""))
         if queue.about and "id" not in query and not saved:
             return self._found(queue, about, order)
-        id_ = query.get("id") or self._open(order, None)
+        id_ = query.get("id") or self._open(queue, order, None)
         if id_ is None:
             return self._page(
                 "done.html",
@@ -110,6 +118,11 @@ class Pages:
                 found=len(order),
             )
         said, notice = None, ""
+        remarked = query.get("remarked", "")
+        if remarked in self.room.items and (remark := self.room.remark(remarked)):
+            notice = REMARKED.format(remarked)
+            if remark.says in SETTLED and remarked == id_:
+                notice += " If your label should change, change it now."
         undone = self._saved(query.get("undone", ""), "undo")
         if undone and undone.id == id_:
             said, notice = self.room.taken_back(undone), UNDONE
@@ -122,7 +135,7 @@ class Pages:
             queue=queue,
             about=about,
             total=len(order),
-            first=self._open(order, None),
+            first=self._open(queue, order, None),
             listed=[(self.room.items[id_], self.room.labelled.get(id_)) for id_ in order[:LISTED]],
         )
 
@@ -157,7 +170,7 @@ class Pages:
             about=about,
             place=place,
             total=len(order),
-            left=sum(one not in room.labelled for one in order),
+            left=sum(queue.is_open(room, one) for one in order),
             before=order[place - 1] if place else None,
             after=order[place + 1] if place is not None and place + 1 < len(order) else None,
             standing=standing,
@@ -172,6 +185,9 @@ class Pages:
             last=room.last,
             notice=notice,
             wrong=wrong,
+            opinion=(opinion := room.opinion(id_)),
+            remark=room.remark(id_),
+            choices=_choices(standing, opinion),
         )
 
     async def history(self, request: Request) -> Response:
@@ -212,7 +228,7 @@ class Pages:
         except OSError as error:
             why = f"Not saved: {error.strerror or error}. What you wrote is still here; try again."
             return self._item(item.id, queue, about, said=said, wrong=why, head=head, status=507)
-        following = self._following(order, item.id, form.get("go", "next"))
+        following = self._following(queue, order, item.id, form.get("go", "next"))
         query = {"queue": queue.name, "about": about, "id": following, "saved": event.sequence}
         return RedirectResponse(_address("/item", query), 303)
 
@@ -246,6 +262,25 @@ class Pages:
             notice = "Nothing was undone: this item was labelled anew meanwhile. This is its label."
             return self._item(item.id, queue, about, notice=notice, status=409)
         query = {"queue": queue.name, "about": about, "id": item.id, "undone": event.sequence}
+        return RedirectResponse(_address("/item", query), 303)
+
+    async def remark(self, request: Request) -> Response:
+        form = await read_form(request.receive)
+        return await run_in_threadpool(self._remark, form)
+
+    def _remark(self, form: Mapping[str, str]) -> Response:
+        queue, about = self._queue(form)
+        item = self._known(form.get("id", ""))
+        self.room.refresh()
+        order = self._order(queue, about)
+        says, comment = form.get("says", ""), forms.typed(form.get("comment", ""))
+        try:
+            self.room.say(item.id, says, comment)
+        except ValueError:
+            notice = "Not saved: choose one of the answers on the judge’s verdict."
+            return self._item(item.id, queue, about, notice=notice, status=422)
+        following = item.id if says in SETTLED else self._open(queue, order, item.id)
+        query = {"queue": queue.name, "about": about, "id": following, "remarked": item.id}
         return RedirectResponse(_address("/item", query), 303)
 
     # --- what goes wrong
@@ -296,19 +331,19 @@ class Pages:
             self._orders[key] = order
         return self._orders[key]
 
-    def _open(self, order: list[str], after: str | None) -> str | None:
-        """The first item behind another that is not labelled, or the first of all."""
+    def _open(self, queue: Queue, order: list[str], after: str | None) -> str | None:
+        """The first open item behind another, or the first of all."""
         start = order.index(after) + 1 if after in order else 0
         ring = (*order[start:], *order[:start])
-        return next((id_ for id_ in ring if id_ not in self.room.labelled), None)
+        return next((id_ for id_ in ring if queue.is_open(self.room, id_)), None)
 
-    def _following(self, order: list[str], id_: str, go: str) -> str | None:
+    def _following(self, queue: Queue, order: list[str], id_: str, go: str) -> str | None:
         if go == "stay":
             return id_
         if go in ("previous", "after") and id_ in order:
             at = order.index(id_) + (1 if go == "after" else -1)
             return order[at] if 0 <= at < len(order) else id_
-        return self._open(order, id_)
+        return self._open(queue, order, id_)
 
     def _nudges(self, saved: Event | None) -> list[str]:
         return self.room.nudges(saved.id, said_in(saved)) if saved else []
@@ -317,6 +352,13 @@ class Pages:
         """The event that a page speaks of: what the log holds, whatever the address says."""
         event = self.room.event(int(number)) if number.isdecimal() and len(number) < 12 else None
         return event if event and event.kind == kind and event.id in self.room.items else None
+
+
+def _choices(standing: Standing | None, opinion: Opinion | None) -> Mapping[str, str]:
+    """What can be said of a judge's verdict."""
+    if standing is None or opinion is None:
+        return {}
+    return AGREEMENT if standing.said.verdict == opinion.verdict else DISAGREEMENT
 
 
 def _address(path: str, query: Mapping[str, Any]) -> str:

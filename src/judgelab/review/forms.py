@@ -15,13 +15,14 @@ def said(form: Mapping[str, str]) -> Said:
     verdict = form.get("verdict", "")
     return Said(
         verdict if verdict in VERDICTS else "",
-        _typed(form.get("critique", "")),
-        _typed(form.get("missing", "")) if verdict == CANNOT else "",
+        typed(form.get("critique", "")),
+        typed(form.get("missing", "")) if verdict == CANNOT else "",
         verdict == "pass" and form.get("could_be_better") == "yes",
     )
 
 
-def _typed(text: str) -> str:
+def typed(text: str) -> str:
+    """A text as it is kept."""
     return text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 

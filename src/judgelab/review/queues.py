@@ -19,13 +19,23 @@ MOST = 500  # items of a search that are listed
 
 @dataclass(frozen=True)
 class Queue:
-    """`about` is what `order` takes beside the room: "" nothing, "words" or an "id"."""
+    """`about` is what `order` takes beside the room: "" nothing, "words" or an "id".
+
+    `remarks`: a queue of labelled items with a judge's verdict on them; what is open is what the
+    expert has made no remark on.
+    """
 
     name: str
     title: str
     says: str
     order: Callable[[Room, str], Sequence[str]]
     about: str = ""
+    remarks: bool = False
+
+    def is_open(self, room: Room, id_: str) -> bool:
+        if self.remarks:
+            return room.remark(id_) is None
+        return id_ not in room.labelled
 
 
 def unlabelled(room: Room, about: str = "") -> list[str]:
@@ -74,6 +84,38 @@ def like(room: Room, about: str) -> list[str]:
     return [about, *(id_ for _, id_ in others if id_ != about)][:MOST]
 
 
+def disagreements(room: Room, about: str = "") -> list[str]:
+    """Where the run's judge says the other thing; of what the expert decided alone."""
+    told = room.told
+    return _said(room, lambda id_, label: told is not None and told.differs(id_, label))
+
+
+def reasons(room: Room, about: str = "") -> list[str]:
+    """A random order of the agreements whose verdict the judge gives a reason for."""
+    told = room.told
+
+    def fits(id_: str, label: str) -> bool:
+        return told is not None and told.agrees(id_, label) and bool(told.opinions[id_].critique)
+
+    return _said(room, fits)
+
+
+def uncertain(room: Room, about: str = "") -> list[str]:
+    """What the run's judge was least sure of, by its confidence, its repeats or its votes."""
+    if room.told is None:
+        return []
+    sure = {id_: one.sure for id_, one in room.told.opinions.items() if id_ in room.items}
+    known = [id_ for id_ in room.shuffled if sure.get(id_) is not None]
+    return sorted(known, key=lambda id_: sure[id_] or 0.0)
+
+
+def _said(room: Room, fits: Callable[[str, str], bool]) -> list[str]:
+    labelled = room.labelled
+    return [
+        id_ for id_ in room.shuffled if id_ in labelled and fits(id_, labelled[id_].said.verdict)
+    ]
+
+
 QUEUES = {
     queue.name: queue
     for queue in (
@@ -84,10 +126,33 @@ QUEUES = {
             "First what there are the fewest labels of, by the data's dimensions.",
             stratified,
         ),
+        Queue(
+            "disagreements",
+            "Disagreements",
+            "Where the judge and you differ: who is wrong?",
+            disagreements,
+            remarks=True,
+        ),
+        Queue(
+            "reasons",
+            "Same verdict, same reason?",
+            "A sample of what the judge got right: was it for your reason?",
+            reasons,
+            remarks=True,
+        ),
+        Queue(
+            "uncertain",
+            "Least sure",
+            "First what the judge was least sure of.",
+            uncertain,
+        ),
         Queue("search", "Search", "Items that hold all of these words.", search, "words"),
         Queue("like", "More like this", "The most similar items first.", like, "id"),
     )
 }
+
+
+OF_RUNS = ("disagreements", "reasons", "uncertain")  # these need a run
 
 
 def _cell(item: Interaction) -> tuple[str, ...]:

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 from judgelab.data.annotations import ExpertLabel, age
 from judgelab.data.critiques import contradicts, is_terse, names_something, restates
 from judgelab.data.events import CANNOT, Event, EventLog, Given
+from judgelab.data.remarks import Remark
 from judgelab.data.schema import Dataset
+from judgelab.review.told import Opinion, Told
 from judgelab.types import Example, Interaction, Label, canonical_json, sha256
 
 if TYPE_CHECKING:
     from judgelab.demos.similarity import Space
 
 EXAMPLES = 4  # of the expert's own critiques on a page
+SETTLED = ("label_wrong", "criterion_changed")
 LOOKED_AT = 200  # labels, at most, to find them
 
 
@@ -52,6 +55,7 @@ class Room:
         links: of the dataset's config.
         seed: of the random orders.
         rubric: the hash of the rubric in force, or None.
+        told: what a run's judge said, where a run is looked at.
     """
 
     dataset: Dataset
@@ -61,6 +65,7 @@ class Room:
     links: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     rubric: Callable[[], str | None] = lambda: None
+    told: Told | None = None
 
     def __post_init__(self) -> None:
         self.items = {one.id: one for one in self.dataset.interactions}
@@ -78,6 +83,44 @@ class Room:
 
     def refresh(self) -> None:
         self.log.refresh()
+        if self.told:
+            self.told.log.refresh()
+
+    def opinion(self, id_: str) -> Opinion | None:
+        """What the run's judge said; hidden until the expert has decided."""
+        standing = self.labelled.get(id_)
+        decided = standing is not None and standing.said.verdict in ("pass", "fail")
+        return self.told.opinions.get(id_) if self.told and decided else None
+
+    def remark(self, id_: str) -> Remark | None:
+        """The expert's remark on the judge's verdict, where both are as they were then."""
+        if self.told is None or id_ not in self.labelled:
+            return None
+        label = self.labelled[id_].said.verdict
+        found = self.told.remarks(self.expert).get(id_)
+        # "My label is wrong" is settled by changing it.
+        settled = found is not None and (found.label == label or found.says in SETTLED)
+        return found if settled else None
+
+    def say(self, id_: str, says: str, comment: str) -> None:
+        """A remark on the judge's verdict; it is on disk when this returns.
+
+        Raises ValueError where there is no verdict to speak of, or nothing known is said.
+        """
+        opinion = self.opinion(id_)
+        if self.told is None or opinion is None:
+            raise ValueError("there is no verdict of a judge on this item")
+        remark = Remark(
+            id=id_,
+            content=self.items[id_].content,
+            expert=self.expert,
+            run=self.told.run,
+            label=self.labelled[id_].said.verdict,
+            verdict=opinion.verdict,
+            says=says,
+            comment=comment,
+        )
+        self.told.log.append(remark)
 
     @property
     def labelled(self) -> Mapping[str, Standing]:
@@ -142,7 +185,10 @@ class Room:
             could_be_better=said.could_be_better,
             seconds=seconds,
             rubric=self.rubric(),
-            visible={"fields": fields_of(item), "judge": "hidden"},
+            visible={
+                "fields": fields_of(item),
+                "judge": f"shown: {self.told.run}" if self.told and self.opinion(id_) else "hidden",
+            },
         )
         return self.log.append(given, head)
 

@@ -60,8 +60,17 @@ const actions = {
   k: () => move("before"),
   ArrowRight: () => move("after"),
   ArrowLeft: () => move("before"),
+  ...Object.fromEntries(["1", "2", "3", "4"].map((key) => [key, () => pick(key)])),
   "/": () => field("words") && field("words").focus(),
 };
+
+// A second press of the same number saves.
+function pick(key) {
+  const radio = field(`s-${key}`);
+  if (!radio) return;
+  if (radio.checked) send(radio.form);
+  radio.checked = true;
+}
 
 // Moving on saves what has a verdict and was changed; without a verdict the draft stays.
 function move(where) {

@@ -1,0 +1,41 @@
+"""Files that are only ever appended to: under a lock, whole, and on disk before it counts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_whole(file: int, text: str) -> None:
+    """All of it, on disk, or the file as it was."""
+    before = os.fstat(file).st_size
+    left = text.encode("utf-8", "backslashreplace")
+    try:
+        while left:
+            left = left[os.write(file, left) :]
+        os.fsync(file)
+    except BaseException:
+        os.ftruncate(file, before)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """A new file is there after a power cut only if its folder is on disk too."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def locked(file: int, how: int) -> Iterator[None]:
+    """An open file under a lock across processes; closed at the end, which unlocks it."""
+    try:
+        fcntl.flock(file, how)
+        yield
+    finally:
+        os.close(file)

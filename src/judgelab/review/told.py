@@ -1,0 +1,109 @@
+"""What a run's judge said, for the expert's room: shown once the expert has decided."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from judgelab.data.remarks import Remark, RemarkLog
+from judgelab.errors import UserError
+from judgelab.metrics.intervals import wilson
+from judgelab.scoring import majority
+from judgelab.tracking.folder import RunFolder
+from judgelab.types import Label, Verdict
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """Of one item: `sure` is the judge's confidence, or else the share of its repeats that agree;
+    None where nothing says how sure it was."""
+
+    verdict: Label
+    critique: str
+    sure: float | None
+
+
+@dataclass
+class Told:
+    """The opinions of a run's judge by item, and the remarks on them."""
+
+    run: str
+    name: str
+    opinions: Mapping[str, Opinion]
+    log: RemarkLog
+    content: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: RunFolder, log: RemarkLog, content: Mapping[str, str]) -> Told:
+        """`content` is the hash of each item's texts.
+
+        Raises:
+            UserError: a run on test, whose texts stay closed, an incomplete one, or of other data.
+        """
+        record = folder.record
+        if record["part"] == "test":
+            raise UserError(
+                f"{folder.id} is a look at test, and test stays closed: what is read there would "
+                "go into the rubric. Give the run on dev."
+            )
+        if not folder.complete:
+            raise UserError(f"{folder.id} is not complete: {folder.unranked}.")
+        judged = {verdict.id for verdict in folder.verdicts}
+        if not judged & content.keys():
+            raise UserError(
+                f"{folder.id} judged {record['dataset']['name']}, and none of its items is in this "
+                "dataset. Give the run's own dataset=..."
+            )
+        return cls(folder.id, record["name"], _opinions(folder.verdicts), log, content)
+
+    def differs(self, id_: str, label: str) -> bool:
+        """Whether the judge gave the other verdict; an abstention is none."""
+        opinion = self.opinions.get(id_)
+        return opinion is not None and {label, opinion.verdict} == {"pass", "fail"}
+
+    def agrees(self, id_: str, label: str) -> bool:
+        opinion = self.opinions.get(id_)
+        return opinion is not None and opinion.verdict == label
+
+    def remarks(self, expert: str) -> dict[str, Remark]:
+        """By item, those that still fit its texts and the judge's verdict."""
+        return {
+            one.id: one
+            for one in self.log.of(expert, self.run)
+            if self.content.get(one.id) == one.content
+        }
+
+
+def wrong_reasons(remarks: Iterable[Remark]) -> dict[str, Any]:
+    """The share of agreements in which the judge is right for another reason than the expert.
+
+    Returns:
+        value, lo, hi (Wilson, 95 %), n: those that were decided; unclear ones are not.
+    """
+    says = [one.says for one in remarks if one.label == one.verdict]
+    n, other = sum(one != "unclear" for one in says), says.count("other_reason")
+    interval = wilson(other, n)
+    value = other / n if n else None
+    return {"value": value, "lo": interval.lo, "hi": interval.hi, "n": n, "method": "wilson"}
+
+
+def _opinions(verdicts: Sequence[Verdict]) -> dict[str, Opinion]:
+    decided = majority(verdicts)
+    by_id: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        by_id[verdict.id].append(verdict)
+    found = {}
+    for id_, given in by_id.items():
+        if (winner := decided[id_]) is not None:
+            agreeing = [one for one in given if one.verdict == winner]
+            found[id_] = Opinion(winner, agreeing[0].critique, _sure(given, agreeing))
+    return found
+
+
+def _sure(given: Sequence[Verdict], agreeing: Sequence[Verdict]) -> float | None:
+    confidences = [one.confidence for one in agreeing if one.confidence is not None]
+    if confidences:
+        return sum(confidences) / len(confidences) * len(agreeing) / len(given)
+    return len(agreeing) / len(given) if len(given) > 1 else None
