@@ -9,7 +9,6 @@ from typing import Any
 
 from judgelab.data.remarks import Remark, RemarkLog
 from judgelab.errors import UserError
-from judgelab.metrics.intervals import wilson
 from judgelab.scoring import majority
 from judgelab.tracking.folder import RunFolder
 from judgelab.types import Label, Verdict
@@ -82,6 +81,8 @@ def wrong_reasons(remarks: Iterable[Remark]) -> dict[str, Any]:
     Returns:
         value, lo, hi (Wilson, 95 %), n: those that were decided; unclear ones are not.
     """
+    from judgelab.metrics.intervals import wilson
+
     says = [one.says for one in remarks if one.label == one.verdict]
     n, other = sum(one != "unclear" for one in says), says.count("other_reason")
     interval = wilson(other, n)
