@@ -175,7 +175,7 @@ def compare(runs: Sequence[str], verdicts: Sequence[str], as_json: bool, **optio
     command.compare([*verdicts, *runs], as_json=as_json, **options)
 
 
-@cli.group()
+@cli.group(cls=Commands)
 def data() -> None:
     """What a dataset holds, and lacks."""
 
@@ -197,6 +197,62 @@ def split(overrides: Sequence[str]) -> None:
     from judgelab.commands import data as command
 
     command.split(overrides)
+
+
+@data.command("export")
+@click.argument("words", nargs=-1, metavar="[FILE] [OVERRIDES]...")
+@click.option("--all/--unlabelled", "everything", help="All items, with their labels.")
+@click.option("--n", type=click.IntRange(1), help="So many of them, drawn at random.")
+@click.option("--seed", default=0, show_default=True, help="Of the order and the draw.")
+@click.option("--expert", metavar="NAME", help="Who will label; else dataset.expert.")
+@click.option("--run", metavar="RUN", help="XLSX: a sheet with this judge beside the labels.")
+@click.option("--as", "as_", type=click.Choice(["aligneval"]), help="AlignEval's CSV, 1 = fail.")
+@click.option("--labels", is_flag=True, help="The labels in force, as annotations in JSONL.")
+@click.option("--mlflow", is_flag=True, help="The labels in force, as assessments of traces.")
+@click.option("--force", is_flag=True, help="Replace a FILE that is there.")
+def export_labels(words: Sequence[str], labels: bool, mlflow: bool, **options: Any) -> None:
+    """Items to label, in FILE.xlsx, .csv or .jsonl."""
+    from judgelab.commands import sheets as command
+
+    if mlflow:
+        from judgelab.commands import assessments
+
+        assessments.export(words, **{name: options[name] for name in ("expert", "n", "seed")})
+        return
+    file, overrides = _file(words)
+    if labels:
+        command.write_labels(file, overrides, force=options["force"])
+    else:
+        command.export(file, overrides, **options)
+
+
+@data.command("import")
+@click.argument("words", nargs=-1, metavar="[FILE] [OVERRIDES]...")
+@click.option("--expert", metavar="NAME", help="Whose labels these are.")
+@click.option("--as", "as_", type=click.Choice(["aligneval"]), help="AlignEval's CSV, 1 = fail.")
+@click.option("--mlflow", is_flag=True, help="Human assessments of the traces in MLflow.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of each row.")
+def import_labels(
+    words: Sequence[str], expert: str | None, as_: str | None, mlflow: bool, dry_run: bool
+) -> int:
+    """Labels from a FILE that was exported; exit 1 where some are conflicts."""
+    if mlflow:
+        from judgelab.commands import assessments
+
+        return assessments.take_in(words, expert=expert, dry_run=dry_run)
+    from judgelab.commands import sheets as command
+
+    file, overrides = _file(words)
+    if not (expert or "").strip():
+        raise click.UsageError("say whose labels these are: --expert NAME")
+    return command.take_in(file, overrides, expert=str(expert), as_=as_, dry_run=dry_run)
+
+
+def _file(words: Sequence[str]) -> tuple[Path, Sequence[str]]:
+    """FILE and the overrides behind it."""
+    if not words or "=" in words[0]:
+        raise click.UsageError("give FILE first, then OVERRIDES")
+    return Path(words[0]), words[1:]
 
 
 @cli.command()

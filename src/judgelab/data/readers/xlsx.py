@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from judgelab.data.readers.base import Reader, Row
 from judgelab.data.readers.guard import unguard
-from judgelab.data.readers.problems import Problems, shown
+from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.readers.table import header_names
 from judgelab.data.readers.values import is_empty
 from judgelab.errors import DataError
@@ -24,12 +24,15 @@ RATIO_MATTERS = 16 * 1024**2  # bytes; below, no ratio can hurt
 class XlsxReader(Reader):
     """Reads one sheet of an XLSX workbook; of a formula, the value that was saved with it.
 
+    A reader with `formulas` = False takes no such value: a cell with a formula is a problem.
+
     Args:
         sheet: the sheet's name; may be left out where there is one sheet only.
     """
 
     name: ClassVar[str] = "xlsx"
     extensions: ClassVar[tuple[str, ...]] = (".xlsx", ".xlsm")
+    formulas: ClassVar[bool] = True
 
     def __init__(self, sheet: str | None = None) -> None:
         self.sheet = sheet
@@ -41,10 +44,10 @@ class XlsxReader(Reader):
             return [sheet.title for sheet in book.worksheets]
 
     def _read(self, path: Path, problems: Problems) -> Iterator[Row]:
-        with _workbook(path) as book:
+        with _workbook(path, values=self.formulas) as book:
             sheet = self._choose(book, path)
             sheet.reset_dimensions()  # a wrong size in the file would cut or pad the rows
-            cells = enumerate(sheet.iter_rows(values_only=True), 1)
+            cells = enumerate(self._cells(sheet, problems), 1)
             _, head = next(cells, (1, ()))
             source = f"{shown(path)}, sheet {sheet.title!r}"
             names = header_names(head, source)
@@ -55,6 +58,11 @@ class XlsxReader(Reader):
                 padded = [*values, *[None] * (len(names) - len(values))]
                 row = dict(zip([*names, *extra], map(_cell, padded), strict=True))
                 yield Row(f"sheet {sheet.title!r}, row {number}", row)
+
+    def _cells(self, sheet: Any, problems: Problems) -> Iterator[Sequence[Any]]:
+        """The values of every row."""
+        for row in sheet.iter_rows(values_only=self.formulas):
+            yield row if self.formulas else [_typed(cell, sheet.title, problems) for cell in row]
 
     def _choose(self, book: Any, path: Path) -> Any:
         names = [sheet.title for sheet in book.worksheets]
@@ -70,7 +78,7 @@ class XlsxReader(Reader):
 
 
 @contextmanager
-def _workbook(path: Path) -> Iterator[Any]:
+def _workbook(path: Path, *, values: bool = True) -> Iterator[Any]:
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -78,7 +86,7 @@ def _workbook(path: Path) -> Iterator[Any]:
         _check_packing(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what openpyxl cannot keep when writing
-            book = load_workbook(path, read_only=True, data_only=True)
+            book = load_workbook(path, read_only=True, data_only=values)
             try:
                 yield book
             finally:
@@ -99,6 +107,18 @@ def _check_packing(path: Path) -> None:
             f"{shown(path)}: the file unpacks to {unpacked:,} bytes, {ratio:.0f} times its size; "
             f"allowed: {UNPACKED_CAP:,} bytes and {RATIO_CAP} times. Save it as CSV instead."
         )
+
+
+def _typed(cell: Any, sheet: str, problems: Problems) -> Any:
+    """What somebody typed into a cell, as it stands there."""
+    if cell.data_type != "f":
+        return cell.value
+    formula = quoted(getattr(cell.value, "text", cell.value))
+    allowed = "what the formula shows, typed or pasted as a value"
+    problems.add(
+        "cells with a formula", f"sheet {sheet!r}, cell {cell.coordinate}", formula, allowed
+    )
+    return None
 
 
 def _cell(value: Any) -> Any:

@@ -1,0 +1,112 @@
+"""The rows to label: everything on one row, the newest label of the expert filled in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from judgelab.data.events import CANNOT
+from judgelab.data.readers.values import body_text
+from judgelab.data.sheets.cells import cut, fits, is_cut
+from judgelab.data.standing import Said, Standing
+from judgelab.types import Interaction, Verdict
+
+LABELS, JUDGE = "labels", "judge"  # the sheets
+SAID = ("verdict", "critique", "could_be_better", "what_is_missing")
+SEEN = ("version", "state")
+NEEDED = ("id", *SAID, *SEEN)
+WORDS = {"pass": "pass", "fail": "fail", "cannot judge": CANNOT}
+SPELT = {CANNOT: "cannot judge"}
+YES = "yes"
+WHOSE_MISTAKE = ("judge wrong", "label wrong", "criterion changed", "unclear")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts. `choices` are all that a column may hold; `hidden` columns are ours."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, str]]
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    hidden: Sequence[str] = ()
+
+    @property
+    def cut(self) -> dict[str, list[str]]:
+        """The columns in which a text did not fit, by item."""
+        found = {row["id"]: [name for name in row if is_cut(row[name])] for row in self.rows}
+        return {id_: names for id_, names in found.items() if names}
+
+
+def chosen(standing: Standing, *, everything: bool, n: int | None, seed: int) -> list[str]:
+    """Ids of what this expert has not decided yet, or of all, in a random order: whoever stops
+    early has labelled a random sample."""
+    ids = [id_ for id_ in standing.items if everything or not standing.said(id_).verdict]
+    random.Random(seed).shuffle(ids)
+    return ids[:n]
+
+
+def texts(item: Interaction) -> dict[str, object]:
+    """Everything that is shown of an item, flat."""
+    return {
+        "input": item.input,
+        "output": item.output,
+        **{f"context.{name}": value for name, value in item.context.items()},
+        **{f"dimensions.{name}": value for name, value in item.dimensions.items()},
+    }
+
+
+def to_label(standing: Standing, ids: Sequence[str]) -> tuple[Sheet, list[str]]:
+    """The sheet, and the ids that have no place in it: words of the expert's that do not fit a
+    cell are never cut."""
+    rows, left = [], []
+    for id_ in ids:
+        said = spelt(standing.said(id_))
+        if all(map(fits, (id_, *said.values()))):
+            shown = {name: cut(body_text(value), id_) for name, value in _shown(standing, id_)}
+            seen = {"version": standing.version(id_), "state": standing.state(id_)}
+            rows.append({"id": id_, **shown, **said, **seen})
+        else:
+            left.append(id_)
+    named = dict.fromkeys(name for row in rows for name in row)
+    behind = [name for name in named if name not in ("id", "input", "output", *SAID, *SEEN)]
+    columns = ["id", "input", "output", *SAID, *behind, *SEEN]
+    choices = {"verdict": tuple(WORDS), "could_be_better": (YES,)}
+    return Sheet(LABELS, columns, rows, choices, SEEN), left
+
+
+def judged(standing: Standing, verdicts: Mapping[str, Verdict]) -> Sheet:
+    """The judge beside the expert, for what the expert has decided; disagreements come first."""
+    rows = []
+    for id_, verdict in verdicts.items():
+        said = standing.said(id_)
+        if said.verdict not in ("pass", "fail"):
+            continue
+        texts = standing.items[id_]
+        row = {
+            "id": id_,
+            "input": texts.input,
+            "output": texts.output,
+            "expert_verdict": said.verdict,
+            "judge_verdict": verdict.verdict or f"none ({verdict.reason})",
+            "expert_critique": said.critique,
+            "judge_critique": verdict.critique,
+            "whose_mistake": "",
+            "comment": "",
+        }
+        rows.append({name: cut(text, id_) for name, text in row.items()})
+    rows.sort(key=lambda row: row["expert_verdict"] == row["judge_verdict"])
+    columns = list(rows[0]) if rows else []
+    return Sheet(JUDGE, columns, rows, {"whose_mistake": WHOSE_MISTAKE})
+
+
+def spelt(said: Said) -> dict[str, str]:
+    """A label as cells."""
+    better = YES if said.could_be_better else ""
+    words = (SPELT.get(said.verdict, said.verdict), said.critique, better, said.missing)
+    return dict(zip(SAID, words, strict=True))
+
+
+def _shown(standing: Standing, id_: str) -> list[tuple[str, object]]:
+    return list(texts(standing.items[id_]).items())
