@@ -235,7 +235,7 @@ def export_labels(words: Sequence[str], labels: bool, mlflow: bool, **options: A
 def import_labels(
     words: Sequence[str], expert: str | None, as_: str | None, mlflow: bool, dry_run: bool
 ) -> int:
-    """Labels from a FILE that was exported; exit 1 where some are conflicts."""
+    """Labels from an exported FILE; exit 1 at conflicts."""
     if mlflow:
         from judgelab.commands import assessments
 

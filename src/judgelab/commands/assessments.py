@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -61,8 +62,8 @@ def export(words: Sequence[str], *, expert: str | None, n: int | None, seed: int
     if link:
         show.line(f"{len(waiting)} items to label in its review queue, judgelab {desk.config.name}")
         steps.append(f"judgelab ui, and there {link}")
-    back = ["judgelab data import --mlflow", *words, f"--expert {desk.expert}"]
-    show.next_steps([*steps, f"then, or with labels changed there: {' '.join(back)}"])
+    back = shlex.join(["judgelab", "data", "import", "--mlflow", *words, "--expert", desk.expert])
+    show.next_steps([*steps, f"then, or with labels changed there: {back}"])
 
 
 def take_in(words: Sequence[str], *, expert: str | None, dry_run: bool) -> int:
@@ -170,9 +171,8 @@ def _track(traces: Traces, items: Sequence[Interaction]) -> None:
         return
     from rich.progress import track
 
-    added = traces.add(items)
-    for _ in track(added, "traces", len(items), console=show.err, transient=True):
-        pass
+    for item in track(items, "traces", console=show.err, transient=True):
+        traces.add(item)
 
 
 def _at(item: Interaction) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,8 @@ def export(
     show.line(f"{len(ids) - len(left)} items for {desk.expert} in {file}")
     if beside:
         show.line(f"{len(beside.rows)} labelled items beside the judge of {run}")
-    words = [f"--as {as_}"] if as_ else []
-    back = " ".join(["judgelab data import", str(file), *overrides, f"--expert {desk.expert}"])
-    show.next_steps([f"when they are labelled: {' '.join([back, *words])}"])
+    words = [str(file), *overrides, "--expert", desk.expert, *(["--as", as_] if as_ else [])]
+    show.next_steps([f"when they are labelled: judgelab data import {shlex.join(words)}"])
 
 
 def write_labels(file: Path, overrides: Sequence[str], *, force: bool) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from judgelab.errors import IncompleteError, UserError
 from judgelab.tracking.store import Store, locate, prepare, shown, told
-from judgelab.types import Interaction
+from judgelab.types import Interaction, canonical_json, sha256
 
 if TYPE_CHECKING:
     from mlflow.entities import Assessment, TraceInfo
+    from mlflow.tracing.client import TracingClient
 
 NAME = "expert"  # of the assessment, and of the question in MLflow's review queue
 STATE = "judgelab.state"
 TAGS = {"dataset": "judgelab.dataset", "id": "judgelab.item", "content": "judgelab.content"}
 NOBODY = "default"  # whom MLflow names where nobody has logged in
-PAGE = 200
+PAGE, PREVIEW = 200, 900  # traces, characters
 Place = tuple[str, str]  # id, content
 
 
@@ -47,6 +51,7 @@ class Traces:
 
     store: Store
     dataset: str
+    tracing: TracingClient
 
     @classmethod
     @contextmanager
@@ -67,22 +72,18 @@ class Traces:
                 "export --mlflow; tracking.uri=... names another store."
             )
         prepare(where)
-        import mlflow
         from mlflow.exceptions import MlflowException
+        from mlflow.tracing.client import TracingClient
         from requests import RequestException
         from sqlalchemy.exc import SQLAlchemyError
 
-        before = mlflow.get_tracking_uri()
-        mlflow.set_tracking_uri(where)  # traces go where the process tracks, and nowhere else
         try:
-            yield cls(Store.open(where, experiment), dataset)
+            yield cls(Store.open(where, experiment), dataset, TracingClient(where))
         except (MlflowException, SQLAlchemyError, RequestException) as error:
             raise IncompleteError(
                 f"MLflow at {shown(where)}: {told(error, where)}. What was done is kept; the same "
                 "command goes on."
             ) from error
-        finally:
-            mlflow.set_tracking_uri(before)
 
     def found(self) -> dict[Place, TraceInfo]:
         """The trace of each (id, content), the newest where there are several."""
@@ -104,44 +105,85 @@ class Traces:
             if not token:
                 return made
 
-    def add(self, items: Sequence[Interaction]) -> Iterator[Interaction]:
-        """A trace an item, one after the other; all are in the store when it ends."""
-        import mlflow
+    def add(self, item: Interaction) -> None:
+        """A trace with one span, in the store when this returns.
 
-        for item in items:
-            values = {"dataset": self.dataset, "id": item.id, "content": item.content}
-            span = mlflow.start_span_no_context(
-                item.id,
-                inputs={"input": item.input, **_more(item)},
-                experiment_id=self.store.experiment_id,
-                tags={TAGS[name]: value for name, value in values.items()},
-                metadata={"mlflow.trace.session": item.group} if item.group else None,
-            )
-            span.set_outputs(item.output)
-            span.end()
-            yield item
-        mlflow.flush_trace_async_logging()
+        MLflow's own exporters give up on a trace that they cannot write, and do not say so.
+        """
+        from mlflow.entities import Span, TraceInfo, TraceLocation, TraceState
+
+        experiment, at = self.store.experiment_id, time.time_ns()
+        values = {"dataset": self.dataset, "id": item.id, "content": item.content}
+        inputs, outputs = canonical_json({"input": item.input, **_more(item)}), item.output
+        key = sha256([experiment, *values.values()])
+        info = TraceInfo(
+            trace_id=f"tr-{key[:32]}",
+            trace_location=TraceLocation.from_experiment_id(experiment),
+            request_time=at // 10**6,
+            execution_duration=0,
+            state=TraceState.OK,
+            request_preview=inputs[:PREVIEW],
+            response_preview=outputs[:PREVIEW],
+            trace_metadata={"mlflow.trace.session": item.group} if item.group else {},
+            tags={TAGS[name]: value for name, value in values.items()}
+            | {"mlflow.traceName": item.id},
+        )
+        said = {
+            "mlflow.experimentId": experiment,
+            "mlflow.traceRequestId": info.trace_id,
+            "mlflow.spanType": "UNKNOWN",
+            "mlflow.spanOutputs": outputs,
+        }
+        attributes = {name: json.dumps(value) for name, value in said.items()}
+        span: dict[str, Any] = {
+            "trace_id": b64encode(bytes.fromhex(key[:32])).decode(),
+            "span_id": b64encode(bytes.fromhex(key[32:48])).decode(),
+            "parent_span_id": None,
+            "name": item.id,
+            "start_time_unix_nano": at,
+            "end_time_unix_nano": at,
+            "events": [],
+            "status": {"code": "STATUS_CODE_OK", "message": ""},
+            "attributes": attributes | {"mlflow.spanInputs": inputs},
+            "links": [],
+        }
+        self.tracing.start_trace(info)
+        self.tracing.log_spans(experiment, [Span.from_dict(span)])
 
     def say(
         self, trace: str, who: str, verdict: str, critique: str, state: str, old: Assessed | None
     ) -> None:
         """Log a label, or put it in the place of the one that was there."""
-        import mlflow
         from mlflow.entities import AssessmentSource, AssessmentSourceType, Feedback
 
-        source = AssessmentSource(AssessmentSourceType.HUMAN, who)
-        about = {"rationale": critique or None, "source": source, "metadata": {STATE: state}}
+        said = Feedback(
+            name=NAME,
+            value=verdict,
+            rationale=critique or None,
+            source=AssessmentSource(AssessmentSourceType.HUMAN, who),
+            metadata={STATE: state},
+        )
         if old is None:
-            mlflow.log_feedback(trace_id=trace, name=NAME, value=verdict, **about)
+            self.tracing.log_assessment(trace, said)
         else:
-            said = Feedback(name=NAME, value=verdict, **about)
-            mlflow.update_assessment(trace_id=trace, assessment_id=old.id, assessment=said)
+            self.tracing.update_assessment(trace_id=trace, assessment_id=old.id, assessment=said)
 
     def queue(self, traces: Sequence[str]) -> str:
         """Put traces into MLflow's review queue of the dataset, with the question; its address.
 
         What is in there stays as it is.
         """
+        import mlflow
+
+        before = mlflow.get_tracking_uri()
+        mlflow.set_tracking_uri(self.store.uri)  # these functions know no other way
+        try:
+            self._queue(traces)
+        finally:
+            mlflow.set_tracking_uri(before)
+        return f"#/experiments/{self.store.experiment_id}/review-queue"
+
+    def _queue(self, traces: Sequence[str]) -> None:
         from mlflow.exceptions import MlflowException
         from mlflow.genai import label_schemas, review_queues
 
@@ -167,7 +209,6 @@ class Traces:
         for start in range(0, len(traces), PAGE):
             chosen = list(traces[start : start + PAGE])
             review_queues.add_items_to_review_queue(queue.queue_id, item_ids=chosen)
-        return f"#/experiments/{self.store.experiment_id}/review-queue"
 
 
 def assessments(trace: TraceInfo) -> dict[str, Assessed]:

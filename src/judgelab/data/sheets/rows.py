@@ -71,6 +71,7 @@ def to_label(standing: Standing, ids: Sequence[str]) -> tuple[Sheet, list[str]]:
             left.append(id_)
     named = dict.fromkeys(name for row in rows for name in row)
     behind = [name for name in named if name not in ("id", "input", "output", *SAID, *SEEN)]
+    behind.sort(key=lambda name: not name.startswith("context."))
     columns = ["id", "input", "output", *SAID, *behind, *SEEN]
     choices = {"verdict": tuple(WORDS), "could_be_better": (YES,)}
     return Sheet(LABELS, columns, rows, choices, SEEN), left

@@ -79,7 +79,7 @@ def _fill(page: Worksheet, sheet: Sheet) -> None:
         column = page.column_dimensions[get_column_letter(number)]
         column.width, column.hidden = _width(name), name in sheet.hidden
         if name in sheet.choices:
-            page.add_data_validation(_choices(sheet.choices[name], column.index))
+            page.data_validations.append(_choices(sheet.choices[name], column.index))
     page.append([cell(name, ours, bold) for name in sheet.columns])
     for row in sheet.rows:
         missing = cuts.get(row["id"], ())
