@@ -172,7 +172,7 @@ CASES = (
     Case("review " + OWN + " --expert {KEY} --queue best", 2),
     Case(f"data export q.csv --all {OWN}", 0),
     Case(f"data export q.csv --all {OWN}", 2, says="there already"),
-    Case(f"data export {{KEY}}.ods {OWN}", 2, says="OPENAI_API_KEY"),
+    Case(f"data export {{KEY}}.ods {OWN}", 2, says="***.ods: labels go to"),
     Case(f"data import q.csv --expert ann {OWN}", 0),
     Case("data import {KEY}.csv --expert ann", 2, says="no such file"),
     Case(f"data import --mlflow {OWN}", 3, MLFLOW_URI, says="MLflow at"),
