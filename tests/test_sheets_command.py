@@ -151,6 +151,8 @@ MISTAKES = {
     "no run": (("export", "q.xlsx", "--run", "latest"), "no runs in"),
     "AlignEval in XLSX": (("export", "q.xlsx", "--as", "aligneval"), r"labels go to \.csv;"),
     "labels in XLSX": (("export", "q.xlsx", "--labels"), "--labels writes JSONL"),
+    "labels of a draw": (("export", "q.jsonl", "--labels", "--n", "3"), "does not go with --n"),
+    "all in MLflow": (("export", "--mlflow", "--all"), "--mlflow does not go with --all"),
     "nobody": (("import", "q.csv"), "whose labels these are: --expert NAME"),
     "no file": (("import", "q.csv", "--expert", "ann"), r"q\.csv: there is no such file"),
     "not exported": (("import", "data.jsonl", "--expert", "ann"), "no column 'verdict'"),

@@ -217,11 +217,12 @@ def export_labels(words: Sequence[str], labels: bool, mlflow: bool, **options: A
     if mlflow:
         from judgelab.commands import assessments
 
-        assessments.export(words, **{name: options[name] for name in ("expert", "n", "seed")})
+        taken = _only("--mlflow", ("expert", "n", "seed"), options | {"labels": labels})
+        assessments.export(words, **taken)
         return
     file, overrides = _file(words)
     if labels:
-        command.write_labels(file, overrides, force=options["force"])
+        command.write_labels(file, overrides, **_only("--labels", ("force",), options))
     else:
         command.export(file, overrides, **options)
 
@@ -239,6 +240,7 @@ def import_labels(
     if mlflow:
         from judgelab.commands import assessments
 
+        _only("--mlflow", (), {"as_": as_})
         return assessments.take_in(words, expert=expert, dry_run=dry_run)
     from judgelab.commands import sheets as command
 
@@ -246,6 +248,16 @@ def import_labels(
     if not (expert or "").strip():
         raise click.UsageError("say whose labels these are: --expert NAME")
     return command.take_in(file, overrides, expert=str(expert), as_=as_, dry_run=dry_run)
+
+
+def _only(flag: str, names: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that go with a flag; a UsageError for others that were given."""
+    odd = [name for name, value in options.items() if value and name not in names]
+    if odd:
+        called = {"everything": "--all", "as_": "--as"}
+        given = ", ".join(called.get(name, f"--{name}") for name in odd)
+        raise click.UsageError(f"{flag} does not go with {given}")
+    return {name: options[name] for name in names}
 
 
 def _file(words: Sequence[str]) -> tuple[Path, Sequence[str]]:
