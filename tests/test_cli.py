@@ -42,7 +42,7 @@ WIDEST = 112  # columns of a table
 MORE = 7  # commands that may come
 COMMANDS = (
     *("init", "run", "holdout", "rerun", "probe"),
-    *("score", "compare", "data", "review", "calls", "ui"),
+    *("score", "compare", "data", "review", "round", "calls", "ui"),
 )
 
 

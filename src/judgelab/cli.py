@@ -286,6 +286,17 @@ def review(overrides: Sequence[str], **options: Any) -> None:
     command.review(overrides, **options)
 
 
+@cli.command("round")
+@click.argument("overrides", nargs=-1)
+@click.option("--note", default="", metavar="TEXT", help="What was changed in this round, and why.")
+@click.option("--json", "as_json", is_flag=True, help="All rounds as JSON.")
+def round_(overrides: Sequence[str], note: str, as_json: bool) -> None:
+    """Close a round of labelling: freeze, judge, and say what the next one needs."""
+    from judgelab.commands import round as command
+
+    command.close(overrides, note=note, as_json=as_json)
+
+
 @cli.group(cls=Commands)
 def calls() -> None:
     """The answers that were paid for."""

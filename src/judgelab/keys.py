@@ -53,6 +53,15 @@ class Probe:
 
 
 @dataclass
+class Round:
+    """When rounds of labelling have converged: `rounds` of them in a row at `agreement`, or at the
+    expert's own ceiling, by point estimates."""
+
+    agreement: float = 0.9
+    rounds: int = 2
+
+
+@dataclass
 class Caps:
     """The most that each variant may take; None is no cap."""
 
@@ -86,6 +95,7 @@ class RunConfig:
     search: Search = field(default_factory=Search)
     probe: Probe = field(default_factory=Probe)
     budget: Budget = field(default_factory=Budget)
+    round: Round = field(default_factory=Round)
     baselines: list[str] = field(default_factory=list)
     axes: dict[str, Any] = field(default_factory=dict)
     limit: int | None = None

@@ -139,13 +139,15 @@ class Run:
     optimizing: Mapping[str, Any] | None = None
 
 
-def bench(config: Mapping[str, Any], pool: Pool, **more: Any) -> Bench:
-    """Load and split what a config names."""
+def bench(
+    config: Mapping[str, Any], pool: Pool, *, events: int | None = None, **more: Any
+) -> Bench:
+    """Load and split what a config names; the labels as they were after so many `events`."""
     limit = config["limit"]
     if limit is not None and limit < 1:
         raise ConfigError(f"limit={limit}: a number of items from 1, or null for all.")
     policy = check_policy(config["scores"]["policy"])
-    dataset = load(configs.build_part(config, "dataset", DatasetConfig))
+    dataset = load(configs.build_part(config, "dataset", DatasetConfig), events=events)
     split_config = configs.build_part(config, "split", SplitConfig)
     split = make_split(dataset, split_config, resources.lab() / "splits")
     return Bench(dataset, split, pool, limit=limit, policy=policy, **more)

@@ -48,7 +48,7 @@ def run(overrides: Sequence[str], *, multirun: bool, as_json: bool) -> None:
     show.notes(lost(pool))
     bench = runner.bench(plan.variants[0].config, pool)
     say_estimate(bench, plan.variants, plan.more)
-    bench, runs, failed = run_stoppable(_judge_all(plan, bench), pool)
+    bench, runs, failed = run_stoppable(judge_all(plan, bench), pool)
     show.notes(odd_answers([run.folder for run in runs], pool))
     show.notes(optimized([run.folder for run in runs]))
     show.notes([*bench.dataset.notes, *bench.split.notes, *plan.equal, *_axes_without_llm(plan)])
@@ -157,7 +157,8 @@ def track(
     return [f"see the runs side by side in MLflow: {where}"]
 
 
-async def _judge_all(plan: plans.Plan, bench: Bench) -> tuple[Bench, list[Run], dict[str, str]]:
+async def judge_all(plan: plans.Plan, bench: Bench) -> tuple[Bench, list[Run], dict[str, str]]:
+    """`sweep.run_all` with its progress shown."""
     items = sum(len(fold.items) for fold in bench.folds)
     variants = [*plan.variants, *plan.variants[:1] * plan.more]
     repeats = (variant.judge.get("repeats", 1) for variant in variants)

@@ -65,6 +65,50 @@ def at_least(n: int, level: float = 0.95) -> float | None:
     return bound if bound > 0 else None
 
 
+def items_apart(p: float, bound: float, level: float = 0.95) -> int | None:
+    """The smallest n at which the Wilson interval of a share p leaves the bound out; None at p.
+
+    Wilson's interval is the score test turned round, so n = z^2 b (1 - b) / (p - b)^2, rounded up.
+    Source: Wilson 1927, Journal of the American Statistical Association 22(158).
+
+    Raises:
+        ValueError: p outside [0, 1], a bound outside (0, 1), or a level outside (0, 1).
+
+    Example:
+        >>> items_apart(0.95, 0.9)
+        139
+    """
+    if not 0 <= p <= 1 or not 0 < bound < 1:
+        raise ValueError(f"needs 0 <= p <= 1 and 0 < bound < 1; got {p} and {bound}")
+    if p == bound:
+        return None
+    return math.ceil(_z(level) ** 2 * bound * (1 - bound) / (p - bound) ** 2 - 1e-9)
+
+
+def items_to_tell(differ: float, difference: float, *, power: float = 0.8,
+                  level: float = 0.95) -> int | None:  # fmt: skip
+    """Items on which McNemar's test shows such a difference in agreement; None where it is 0.
+
+    Source: Connor 1987, Biometrics 43(1): n = (z_a sqrt(psi) + z_b sqrt(psi - d^2))^2 / d^2.
+
+    Args:
+        differ: psi, the share of items on which one judge alone is right.
+        difference: d, of the agreements.
+        power: probability that the test shows it.
+        level: 1 - the level of the test.
+
+    Raises:
+        ValueError: not |difference| <= differ <= 1, or a level or power outside (0, 1).
+    """
+    if not abs(difference) <= differ <= 1 or not 0 < power < 1:
+        raise ValueError(f"needs |difference| <= differ <= 1; got {difference} and {differ}")
+    if difference == 0:
+        return None
+    spread = math.sqrt(differ - difference**2)
+    root = _z(level) * math.sqrt(differ) + NormalDist().inv_cdf(power) * spread
+    return math.ceil(root**2 / difference**2 - 1e-9)
+
+
 def needs(card: Scorecard | Mapping[str, Any]) -> dict[str, Any]:
     """What the labels at hand can say of a judge, and how many more would make it +-10 and +-5.
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from judgelab.data.schema import Dataset
 from judgelab.errors import ConfigError, IncompleteError
-from judgelab.tracking import facts, pages, pictures
+from judgelab.tracking import facts, pages, pictures, rounds
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.report import REPORT, shows_test
 from judgelab.tracking.store import Store, locate, prepare, shown, told
@@ -96,12 +96,11 @@ class MLflowTracking:
         """
         uri, local = locate(self.uri)
         prepare(uri)
-        experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
         for folder in runs:
             pictures.confusion(folder)
             pictures.cascade(folder)
         with _guarded(uri):
-            store = Store.open(uri, experiment or f"judgelab/{dataset.name}")
+            store = self._store(uri, dataset.name)
             texts = local if self.texts is None else self.texts
             if self.texts is None and not local:
                 print(
@@ -111,6 +110,21 @@ class MLflowTracking:
                 )
             work = _Projecting(store, dataset, texts=texts, tests=self.texts is True)
             return work.project(runs, Sweep.of(sweep))
+
+    def rounds(self, name: str, closed: Sequence[tuple[RunFolder, Mapping[str, Any]]]) -> None:
+        """Show the closed rounds of the dataset `name` (see `tracking.rounds`).
+
+        Raises:
+            TrackingError: the store cannot be reached or written.
+        """
+        uri, _ = locate(self.uri)
+        prepare(uri)
+        with _guarded(uri):
+            rounds.project(self._store(uri, name), name, closed)
+
+    def _store(self, uri: str, name: str) -> Store:
+        experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        return Store.open(uri, experiment or f"judgelab/{name}")
 
 
 @dataclass(frozen=True)

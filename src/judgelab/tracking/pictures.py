@@ -7,7 +7,8 @@
     history        of a search: its trials in their order, and the best so far
     importance     of a sweep: what each axis explains, where enough variants are finished
     cost           of a sweep: cost against the metric, where something costs
-    rounds         of a sweep: agreement by round of labels, where there are two
+    rounds         of a sweep: agreement by round of labels, where there are two; of a round of
+                   `judgelab round`: what each round's judge scored
     probe          of a run that was probed: what payloads do to it
 
 Drawn with figures of their own (no pyplot state) and written without dates, so that the same
@@ -61,6 +62,12 @@ def cascade(folder: RunFolder) -> bool:
     if not _drawn(folder, "cascade", [path]):
         _save(folder, "cascade", plots.handing_over(story))
     return True
+
+
+def rounds(folder: RunFolder, found: Sequence[Mapping[str, Any]], goal: float) -> None:
+    """rounds.png and .svg of a round of labelling; see `plots.rounds`."""
+    if not _drawn(folder, "rounds", [folder.path / "round.json"]):
+        _save(folder, "rounds", plots.rounds(found, goal))
 
 
 def of_sweep(sweep: Sweep) -> list[str]:

@@ -73,12 +73,13 @@ def differences(sweep: Sweep) -> Figure:
     return figure
 
 
-def rounds(found: Sequence[Mapping[str, Any]]) -> Figure:
+def rounds(found: Sequence[Mapping[str, Any]], goal: float | None = None) -> Figure:
     """Agreement and kappa by round of labelling.
 
     Args:
         found: a row a round, in their order: round, n, and agreement and kappa as metrics of a
             scorecard (value, lo, hi), each of which may be missing.
+        goal: what agreement is to reach.
     """
     from matplotlib.figure import Figure
 
@@ -96,6 +97,9 @@ def rounds(found: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_xticks(range(len(found)), [f"round {row['round']}\n{row['n']} items" for row in found])
     axes.set_xlim(-0.5, len(found) - 0.5)
     axes.axhline(0, color="grey", linewidth=0.9, linestyle=":", zorder=0)
+    if goal is not None:
+        label = f"agreement asked for: {scoring.short(goal)}"
+        axes.axhline(goal, color="grey", lw=1, ls="-.", zorder=0, label=label)
     axes.set_ylim(top=1.03)
     axes.set_ylabel("with the expert")
     title(axes, "Agreement by round")

@@ -1,0 +1,313 @@
+"""`judgelab round`: closes a round of labelling.
+
+Freeze labels and rubric, judge, and say how the rounds went, what changed and what is next.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from judgelab import plans, runner, sweep
+from judgelab.commands import run as running
+from judgelab.commands import show
+from judgelab.commands.estimate import say_estimate
+from judgelab.commands.stopping import run_stoppable
+from judgelab.data.readers.problems import shown
+from judgelab.errors import ConfigError, IncompleteError, Stopped, UserError
+from judgelab.rounds import frozen, needs, outcome, reasons
+from judgelab.rounds.frozen import Round
+from judgelab.rounds.rule import Rule
+from judgelab.rules import Rules
+from judgelab.runner import Bench
+from judgelab.scoring import in_words_of, p_in_words
+from judgelab.types import sha256
+from judgelab.variants import Variant
+
+CHANGED = 12  # flipped labels that are listed
+DRIFT = {
+    "drift": "the criteria have drifted: look at the older labels again",
+    "none_seen": "no drift to one side is seen",
+}
+
+
+def close(overrides: Sequence[str], *, note: str, as_json: bool) -> None:
+    """Freeze, judge, show. Raises IncompleteError where calls are missing: the round stays open."""
+    plan = plans.plan(overrides, multirun=False)
+    if plan.is_sweep:
+        raise ConfigError(
+            "a round is closed with one judge, and this recipe is a sweep: run it with judgelab "
+            "run, and give judgelab round the overrides of the judge that you choose."
+        )
+    variant = plan.variants[0]
+    config = variant.config
+    rules = Rule(**config["round"]), Rules.of(config["search"])
+    sweep.check(plan)
+    tracking = running.build_tracking(config)
+    pool = running.open_pool(config)
+    show.notes(running.lost(pool))
+    rounds = frozen.rounds_of(config["dataset"]["name"])
+    judge, rubric = _judge(variant)
+    bench = runner.bench(config, pool, events=_events(rounds, judge))
+    one, before = _frozen(bench, judge, rubric, rounds, note)
+    say_estimate(bench, plan.variants, 0)
+    bench, (run,), _ = run_stoppable(running.judge_all(plan, bench), pool)
+    show.notes(running.odd_answers([run.folder], pool))
+    show.notes([*running.optimized([run.folder]), *bench.dataset.notes, *bench.split.notes])
+    if pool.interrupted:
+        running.accounts([run.folder], pool)
+        raise Stopped(pool.interrupted)
+    if run.folder.complete and not one.closed:
+        one = frozen.close(one, outcome.result_of(one, before, bench, run.folder, rules))
+    running.accounts([run.folder], pool)
+    links = running.track(tracking, bench, [run.folder], None)
+    if not run.folder.complete:
+        why = run.folder.record["incomplete_because"] or "interrupted"
+        raise IncompleteError(
+            f"round {one.number} is not closed: calls are missing ({why}). Its labels are frozen "
+            f"and what is answered is kept; go on with: {_again(overrides, note)}"
+        )
+    rounds = [*before, one]
+    _draw(rounds, rules[0])
+    if tracking:
+        try:
+            tracking.rounds(bench.dataset.name, [(r.folder, r.about) for r in rounds])
+        except UserError as error:
+            show.notes([f"MLflow {error}"])
+    if as_json:
+        made = {"name": bench.dataset.name, "positive": "fail", "rounds": [r.about for r in rounds]}
+        click.echo(json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        _show(rounds, bench)
+    show.next_steps([*_next(one, overrides), *links])
+
+
+def _judge(variant: Variant) -> tuple[dict[str, str], str]:
+    """What identifies the judge, and its rubric."""
+    texts, config = runner.texts(variant), variant.config
+    about = [variant.id, {name: sha256(text) for name, text in sorted(texts.items())}]
+    about += [config["limit"], config["scores"]["policy"]]
+    return {"name": variant.name, "sha256": sha256(about)}, frozen.rubric_in(texts)
+
+
+def _events(rounds: Sequence[Round], judge: Mapping[str, str]) -> int | None:
+    """How many label events an open round of this judge froze."""
+    last = rounds[-1] if rounds else None
+    if last is None or last.closed or last.about["judge"] != judge:
+        return None
+    return int(last.about["events"])
+
+
+def _frozen(
+    bench: Bench, judge: dict[str, str], rubric: str, rounds: Sequence[Round], note: str
+) -> tuple[Round, list[Round]]:
+    """The round that this command is about, and the closed ones before it: the last one where
+    labels and judge are still its own, else a new one. What another judge left open is replaced."""
+    last = rounds[-1] if rounds else None
+    now = judge, frozen.labels_hash(bench.dataset)
+    if last and (last.about["judge"], last.about["labels"]["sha256"]) == now:
+        open_ = "it was frozen before, and is not closed yet: going on"
+        shut = "neither labels nor judge have changed since: shown again, as it was closed"
+        show.notes([f"round {last.number}: {shut if last.closed else open_}"])
+        return last, list(rounds[:-1])
+    before = [one for one in rounds if one.closed]
+    if last and not last.closed:
+        show.notes([f"round {last.number} was not closed with what it froze: frozen anew"])
+    number = before[-1].number + 1 if before else 1
+    previous = before[-1] if before else None
+    return frozen.freeze(number, bench.dataset, judge, rubric, previous, note), before
+
+
+def _again(overrides: Sequence[str], note: str) -> str:
+    return shlex.join(["judgelab", "round", *overrides, *(["--note", note] if note else [])])
+
+
+def _draw(rounds: Sequence[Round], rule: Rule) -> None:
+    from judgelab.tracking import pictures
+
+    rows = [
+        {"round": one.number, "n": one.result["n"]}
+        | {name: one.result["metrics"][name] for name in ("agreement", "kappa")}
+        for one in rounds
+    ]
+    pictures.rounds(rounds[-1].folder, rows, rule.agreement)
+
+
+def _show(rounds: Sequence[Round], bench: Bench) -> None:
+    one = rounds[-1]
+    _table(rounds, bench)
+    for title, lines in (
+        ("labels", _labels(one, bench)),
+        ("rubric", _rubric(one, rounds)),
+        ("this judge", _standing(one)),
+        ("why it stalls", reasons.said(one.result["why"]) if one.result["stalled"] else ()),
+        ("the next round", _needed(one)),
+    ):
+        if found := list(lines):
+            show.line(f"\n{title}")
+            for text in found:
+                show.line(f"  {text}")
+
+
+def _table(rounds: Sequence[Round], bench: Bench) -> None:
+    level = bench.level
+    table = Table(
+        title=escape(
+            f"{bench.dataset.name}, rounds: positive class fail, intervals at {100 * level:.3g} %"
+        ),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("round", justify="right")
+    for heading in ("labels", "flips", "judged"):
+        table.add_column(heading, justify="right")
+    for _, heading in (*show.SHOWN, show.AC1):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("judge", overflow="fold", max_width=24)
+    for one in rounds:
+        result = one.result
+        flips = str(len(result["flips"]["changed"])) if result["flips"] else ""
+        n = [str(one.about["labels"]["n"]), flips, str(result["n"])]
+        cells = show.cells(result, show.SHOWN)
+        table.add_row(str(one.number), *n, *cells, escape(one.about["judge"]["name"]))
+    show.table(table)
+    parts = {(one.result["part"], one.result["mode"]) for one in rounds}
+    said = ["out of fold, exploratory: no held-out claim"] if bench.split.exploratory else []
+    said += ["rounds are of different items: the labels grew"] if len(rounds) > 1 else []
+    said += ["from out of fold to dev in between"] if len(parts) > 1 else []
+    show.below(said)
+
+
+def _labels(one: Round, bench: Bench) -> Iterator[str]:
+    counts = one.about["labels"]
+    yield (
+        f"frozen: {counts['n']}, {counts['fail']} fail, {counts['pass']} pass"
+        + (f", up to label event {one.about['events']}" if one.about["events"] else "")
+    )
+    if found := one.result["flips"]:
+        yield from _flips(found)
+    ceiling = one.result["ceiling"]
+    if ceiling["source"]:
+        agreement = in_words_of(ceiling["metrics"]["agreement"])
+        few = "" if ceiling["enough"] else ": too few to be a goal"
+        yield f"ceiling, {ceiling['who']}: agreement {agreement} on {ceiling['n']} items{few}"
+    else:
+        yield bench.ceiling.in_words()
+
+
+def _flips(found: Mapping[str, Any]) -> Iterator[str]:
+    gone = f", {found['gone']} gone" if found["gone"] else ""
+    others = f", {found['others']} by somebody else now" if found["others"] else ""
+    yield (
+        f"since round {found['since']}: {found['added']} new{gone}{others}, "
+        f"{len(found['changed'])} of {found['n']} changed"
+    )
+    if not found["changed"]:
+        return
+    for before in ("fail", "pass"):
+        row = found["table"][before]
+        yield f"  {before} before: {row['fail']:>4} fail now, {row['pass']:>4} pass now"
+    yield f"  more one way than the other: p {p_in_words(found['p'])}; {DRIFT[found['verdict']]}"
+    some = [f"{c['id']} {c['before']} → {c['now']}" for c in found["changed"][:CHANGED]]
+    more = len(found["changed"]) - len(some)
+    yield f"  {', '.join(some)}{f' and {more} more' if more else ''}"
+
+
+def _rubric(one: Round, rounds: Sequence[Round]) -> Iterator[str]:
+    seen = one.result["seen"]
+    if not seen:
+        return
+    path = one.folder.path / "rubric.diff"
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield f"  {line}"
+    else:
+        yield "unchanged" if len(rounds) > 1 else shown(one.folder.path / "rubric.md")
+    yield (
+        f"labelled before this rubric froze (round {seen['froze_in']}): {seen['before']} of "
+        f"{seen['labelled']} items"
+        + (f", {seen['test_before']} of {seen['test']} in test" if seen["test"] else "")
+    )
+    if seen["test_before"]:
+        yield "  what was learnt from them may stand in it: test is not unseen for this rubric"
+    under = seen["given_under"]
+    if under["another"]:
+        yield (
+            f"labels given in the review under this rubric: {under['this']}, under another: "
+            f"{under['another']}" + (f", unknown: {under['unknown']}" if under["unknown"] else "")
+        )
+
+
+def _standing(one: Round) -> Iterator[str]:
+    result = one.result
+    yield from result["says"]
+    if result["reliability"]:
+        yield f"reliability is {result['reliability']}"
+    if pair := result["against_last"]:
+        found = in_words_of(pair["difference"])
+        text = (
+            f"against the judge of round {pair['round']}, on the same {pair['n']} items under "
+            f"today's labels: right alone {pair['a_only']} to {pair['b_only']}, agreement "
+            f"{found} higher, p {p_in_words(pair['p'])}"
+        )
+        if not pair["told_apart"]:
+            text += "; not told apart"
+            if pair["more"]:
+                text += f", about {pair['more']:,} more judged items would (80 % power)"
+        yield text
+
+
+def _needed(one: Round) -> Iterator[str]:
+    result = one.result
+    found, wrong = result["needs"], result["disagreements"]
+    yield from needs.in_words(found, result["decision"])
+    missed, alarms = len(wrong["missed_failures"]), len(wrong["false_alarms"])
+    if missed + alarms:
+        yield (
+            f"{missed + alarms} disagreements to look at again, {missed} missed failures and "
+            f"{alarms} false alarms, among as many agreements"
+        )
+    if found["open"]:
+        yield f"{found['batch']} more labels would bring half an interval to"
+        yield f"  {'':28} {'fails':>5}  {'agreement':>9}  {'recall of fail':>14}"
+        now = {"of": "now", "fails": 0, "half_width": found["half_width"]}
+        for way in (now, *found["ways"]):
+            width = [_points(way["half_width"][name]) for name in ("agreement", "recall_fail")]
+            fails = f"{way['fails']:.1f}" if way["fails"] else ""
+            yield f"  {way['of'][:28]:28} {fails:>5}  {width[0]:>9}  {width[1]:>14}"
+
+
+def _points(width: float | None) -> str:
+    return "–" if width is None else f"±{100 * width:.1f}"
+
+
+def _next(one: Round, overrides: Sequence[str]) -> Iterator[str]:
+    """The commands, what serves the open decision first."""
+    from judgelab.review.queues import QUEUES
+
+    result = one.result
+    found, wrong = result["needs"], result["disagreements"]
+    review = shlex.join(["judgelab", "review", *overrides])
+    where = found["fails"]["where"]
+    steps = []
+    if found["open"] and result["decision"]["state"] == "open":
+        steps.append(f"label at random: {review} --queue unlabelled")
+    if where and found["open"]:
+        values = ", ".join(part["value"] for part in where["parts"])
+        steps.append(f"find fails: {review}, and search there for {values}")
+    if found["thin"]:
+        steps.append(f"fill thin cells: {review} --queue stratified")
+    if (wrong["missed_failures"] or wrong["false_alarms"]) and "disagreements" in QUEUES:
+        again = f"{review} --queue disagreements --run {result['run'][:8]}"
+        steps.append(f"look at the disagreements: {again}")
+    if result["converged"] and not result["exploratory"]:
+        yield f"look at unseen items once: judgelab holdout {result['run'][:8]}"
+    yield from steps
+    yield f"then close the next round: {_again(overrides, '')}"
