@@ -1,10 +1,10 @@
 """The sample's expert as a role, for trying rounds of labelling without one.
 
-    python scripts/sample_expert.py unlabelled       # items.jsonl: the sample without its labels
-    python scripts/sample_expert.py label 40         # 40 more label events, as the review page makes them
+    python scripts/sample_expert.py unlabelled     # items.jsonl: the sample without its labels
+    python scripts/sample_expert.py label 40       # label events for 40 more items
 
-Labels and critiques are those of the sample's own file, in the order of the review's first queue.
-`--again ID ...` changes the expert's mind on items: the other verdict, with a critique that says so.
+The events are those that the review page makes, in the order of its first queue; labels and
+critiques are the sample's own. `--again ID ...` changes the expert's mind: the other verdict.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from judgelab import config as configs
 from judgelab import plans, runner, sweep
 from judgelab.commands import run as running
 from judgelab.commands import show
@@ -109,18 +110,19 @@ def _frozen(
 ) -> tuple[Round, list[Round]]:
     """The round that this command is about, and the closed ones before it: the last one where
     labels and judge are still its own, else a new one. What another judge left open is replaced."""
-    last = rounds[-1] if rounds else None
+    last, before = rounds[-1] if rounds else None, [one for one in rounds if one.closed]
     now = judge, frozen.labels_hash(bench.dataset)
-    if last and (last.about["judge"], last.about["labels"]["sha256"]) == now:
-        open_ = "it was frozen before, and is not closed yet: going on"
-        shut = "neither labels nor judge have changed since: shown again, as it was closed"
-        show.notes([f"round {last.number}: {shut if last.closed else open_}"])
-        return last, list(rounds[:-1])
-    before = [one for one in rounds if one.closed]
+    same = last and (last.about["judge"], last.about["labels"]["sha256"]) == now
+    if last and last.closed and same:
+        text = "neither labels nor judge have changed since: shown again, as it was closed"
+        show.notes([f"round {last.number}: {text}"])
+        return last, before[:-1]
     if last and not last.closed:
-        show.notes([f"round {last.number} was not closed with what it froze: frozen anew"])
-    number = before[-1].number + 1 if before else 1
+        how = "as it was before: going on" if same else "anew: what it had frozen has changed"
+        show.notes([f"round {last.number} is not closed yet; frozen {how}"])
+        note = note or last.about["note"]
     previous = before[-1] if before else None
+    number = previous.number + 1 if previous else 1
     return frozen.freeze(number, bench.dataset, judge, rubric, previous, note), before
 
 
@@ -146,7 +148,7 @@ def _show(rounds: Sequence[Round], bench: Bench) -> None:
         ("labels", _labels(one, bench)),
         ("rubric", _rubric(one, rounds)),
         ("this judge", _standing(one)),
-        ("why it stalls", reasons.said(one.result["why"]) if one.result["stalled"] else ()),
+        ("why it may stall", reasons.said(one.result["why"]) if one.result["stalled"] else ()),
         ("the next round", _needed(one)),
     ):
         if found := list(lines):
@@ -170,14 +172,15 @@ def _table(rounds: Sequence[Round], bench: Bench) -> None:
         table.add_column(heading, justify="right")
     for _, heading in (*show.SHOWN, show.AC1):
         table.add_column(heading, no_wrap=True)
-    table.add_column("judge", overflow="fold", max_width=24)
     for one in rounds:
         result = one.result
         flips = str(len(result["flips"]["changed"])) if result["flips"] else ""
         n = [str(one.about["labels"]["n"]), flips, str(result["n"])]
-        cells = show.cells(result, show.SHOWN)
-        table.add_row(str(one.number), *n, *cells, escape(one.about["judge"]["name"]))
+        table.add_row(str(one.number), *n, *show.cells(result, show.SHOWN))
     show.table(table)
+    for one in rounds:
+        note = f": {one.about['note']}" if one.about["note"] else ""
+        show.line(f"round {one.number}, {one.about['judge']['name']}{note}")
     parts = {(one.result["part"], one.result["mode"]) for one in rounds}
     said = ["out of fold, exploratory: no held-out claim"] if bench.split.exploratory else []
     said += ["rounds are of different items: the labels grew"] if len(rounds) > 1 else []
@@ -254,20 +257,21 @@ def _standing(one: Round) -> Iterator[str]:
         found = in_words_of(pair["difference"])
         text = (
             f"against the judge of round {pair['round']}, on the same {pair['n']} items under "
-            f"today's labels: right alone {pair['a_only']} to {pair['b_only']}, agreement "
-            f"{found} higher, p {p_in_words(pair['p'])}"
+            f"today's labels: right alone {pair['a_only']} to {pair['b_only']}, difference in "
+            f"agreement {found}, p {p_in_words(pair['p'])}"
         )
-        if not pair["told_apart"]:
-            text += "; not told apart"
-            if pair["more"]:
-                text += f", about {pair['more']:,} more judged items would (80 % power)"
-        yield text
+        yield text + ("" if pair["told_apart"] else "; not told apart")
 
 
 def _needed(one: Round) -> Iterator[str]:
     result = one.result
     found, wrong = result["needs"], result["disagreements"]
     yield from needs.in_words(found, result["decision"])
+    if (pair := result["against_last"]) and found["tell"]:
+        yield (
+            f"{found['tell']:,} more labels, at random, until this judge and that of round "
+            f"{pair['round']} are told apart (80 % power)"
+        )
     missed, alarms = len(wrong["missed_failures"]), len(wrong["false_alarms"])
     if missed + alarms:
         yield (
@@ -275,7 +279,7 @@ def _needed(one: Round) -> Iterator[str]:
             f"{alarms} false alarms, among as many agreements"
         )
     if found["open"]:
-        yield f"{found['batch']} more labels would bring half an interval to"
+        yield f"{found['batch']} more labels would bring the intervals to"
         yield f"  {'':28} {'fails':>5}  {'agreement':>9}  {'recall of fail':>14}"
         now = {"of": "now", "fails": 0, "half_width": found["half_width"]}
         for way in (now, *found["ways"]):
@@ -294,7 +298,8 @@ def _next(one: Round, overrides: Sequence[str]) -> Iterator[str]:
 
     result = one.result
     found, wrong = result["needs"], result["disagreements"]
-    review = shlex.join(["judgelab", "review", *overrides])
+    kept = [one for one in overrides if configs.axis_root(one) in ("dataset", "judge", "seed")]
+    review = shlex.join(["judgelab", "review", *kept])
     where = found["fails"]["where"]
     steps = []
     if found["open"] and result["decision"]["state"] == "open":

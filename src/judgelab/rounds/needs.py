@@ -25,6 +25,7 @@ THIN = 10  # labels of a value of a dimension, under which little is known of it
 # distribution with that weight (Gelman et al. 2013, Bayesian Data Analysis, 5), as the highest of
 # many small rates is high by luck.
 PRIOR = 10
+KNOWN = 5  # labels of a slice before its rate of fails is gone by
 AIM = "10"  # points of half a width that recall of fail is brought to first
 
 
@@ -70,7 +71,7 @@ def for_fails(found: Sequence[Slice], fails: int, prevalence: float) -> dict[str
     best: dict[str, Any] | None = None
     for dimension in sorted({one.dimension for one in found}):
         way, left = list[dict[str, Any]](), float(fails)
-        own = [one for one in found if one.dimension == dimension and one.open]
+        own = [one for one in found if one.dimension == dimension and _promising(one)]
         for one in sorted(own, key=lambda one: (-one.rate, one.value)):
             if left <= 0 or one.rate <= prevalence:
                 break
@@ -97,7 +98,7 @@ def next_labels(
     items: Sequence[Interaction],
     labels: Mapping[str, Label],
     closed: Sequence[str],
-    decision: Mapping[str, Any],
+    more: Mapping[str, int | None],
     share: float,
 ) -> dict[str, Any]:
     """What the next round needs, in counts.
@@ -107,14 +108,15 @@ def next_labels(
         items: of the dataset.
         labels: of train and dev, or out of fold.
         closed: ids of labelled items whose labels stay closed (test).
-        decision: what is open (`Rule.decision`).
+        more: judged items that the open decisions take, by name: `decide` whether the judge is
+            good enough, `tell` it from another one; None where no number would do.
         share: of new labels that the judge is scored on: 1 out of fold, dev's otherwise.
 
     Returns:
-        `open` items without a label; `agreement` and `recall_fail`: half a width now, and after
-        `BATCH` more labels at random and of the best slice; `fails` to label for recall of fail
-        within ten points, the labels that takes at random, and `where`; `decide`: labels until
-        agreement is decided; `thin` slices with what they lack.
+        `open` items without a label; `share` as given; `half_width` of agreement and recall_fail
+        now, and in `ways` after `batch` more labels at random and of the best slice; of `fails`
+        the number for recall of fail within ten points, the labels that takes at random, and
+        `where`; `thin` slices with what they lack; and for each of `more` the labels it takes.
     """
     shut = set(closed)
     left = [item for item in items if item.id not in shut]
@@ -122,7 +124,7 @@ def next_labels(
     unlabelled = sum(item.id not in labels for item in left)
     metrics = needs(card)["metrics"]
     fails = math.ceil((metrics["recall_fail"]["more"][AIM] or 0) / share - 1e-9)
-    best = max((one for one in found if one.open), key=lambda one: one.rate, default=None)
+    best = max(filter(_promising, found), key=lambda one: one.rate, default=None)
     ways: list[dict[str, Any]] = [{"of": "at random", "fails": BATCH * prevalence}]
     if best is not None and best.rate > prevalence:
         ways.append({"of": str(best), "fails": BATCH * best.rate})
@@ -130,10 +132,13 @@ def next_labels(
         new = {"agreement": BATCH * share, "recall_fail": float(way["fails"]) * share}
         way["half_width"] = {name: _width(metrics[name], new[name]) for name in new}
     thin = [one for one in found if one.labels < THIN and one.open]
-    more = decision["more"]
     return {
         "open": unlabelled,
-        "decide": None if more is None else math.ceil(more / share - 1e-9),
+        "share": share,
+        **{
+            name: None if count is None else math.ceil(count / share - 1e-9)
+            for name, count in more.items()
+        },
         "half_width": {name: _width(metrics[name], 0) for name in ("agreement", "recall_fail")},
         "batch": BATCH,
         "ways": ways,
@@ -152,33 +157,44 @@ def in_words(found: Mapping[str, Any], decision: Mapping[str, Any]) -> list[str]
     if decision["state"] == "open" and found["decide"]:
         lines.append(
             f"{found['decide']:,} more labels, at random, until agreement is decided against "
-            f"{short(decision['goal'])}{_short_of(found)}"
+            f"{short(decision['goal'])}{_short_of(found['decide'], found['open'])}"
+        )
+    elif decision["state"] == "refuted":
+        lines.append(
+            f"for agreement no more labels: it is below {short(decision['goal'])} for sure. Change "
+            "the rubric, the demonstrations or the judge"
         )
     fails = found["fails"]
     if fails["more"]:
         text = f"{fails['more']:,} more fails for {named('recall_fail')} within ±{AIM} points"
         if fails["at_random"]:
-            text += f": about {fails['at_random']:,} labels at random"
+            short_of = _short_of(fails["at_random"], found["open"])
+            text += f": about {fails['at_random']:,} labels at random{short_of}"
         if where := fails["where"]:
             parts = (
                 f"{part['labels']:,} of {part['slice']} ({part['fails']} of {part['of']} failed)"
                 for part in where["parts"]
             )
-            text += f", {where['labels']:,} with first {', '.join(parts)}"
+            text += f"; {where['labels']:,} if they begin with {', '.join(parts)}"
         lines.append(text)
     if found["thin"]:
         thin = [f"{t['lacks']} of {t['dimension']}={t['value']}" for t in found["thin"][:6]]
         more = len(found["thin"]) - len(thin)
         text = f"thin: {', '.join(thin)}{f' and of {more} more' if more > 0 else ''}"
         lines.append(f"{text}, to have {THIN} labels of each")
+    if lines and found["share"] < 1:
+        lines.append(f"of new labels {found['share']:.0%} are judged on; the counts allow for that")
     if not found["open"]:
         lines.append("every item is labelled: it takes new interactions")
     return lines
 
 
-def _short_of(found: Mapping[str, Any]) -> str:
-    there = found["open"]
-    return f" ({there:,} items are open)" if found["decide"] > there else ""
+def _promising(one: Slice) -> bool:
+    return one.open > 0 and one.labels >= KNOWN
+
+
+def _short_of(labels: int, there: int) -> str:
+    return f" ({there:,} items are open)" if labels > there else ""
 
 
 def _width(need: Mapping[str, Any], more: float) -> float | None:

@@ -53,12 +53,13 @@ def result_of(
     }
     points = [*(Point.of(r.number, r.result) for r in before), Point.of(one.number, found)]
     decision = rule.decision(points[-1], bench.level)
+    tell = (found["against_last"] or {}).get("more")
     found |= {
         "converged": rule.converged(points),
         "stalled": rule.stalled(points),
         "decision": decision,
         "says": rule.in_words(points, decision),
-        "needs": _needs(bench, card, decision),
+        "needs": _needs(bench, card, {"decide": decision["more"], "tell": tell}),
     }
     return found | {"why": _why(bench, folder, found, rule.agreement) if found["stalled"] else []}
 
@@ -190,13 +191,13 @@ def _against(
     }
 
 
-def _needs(bench: Bench, card: Mapping[str, Any], decision: Mapping[str, Any]) -> dict[str, Any]:
+def _needs(bench: Bench, card: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     places = bench.split.places
     test = [id_ for id_, place in places.items() if place.part == "test"]
     shut = set(test)
     known = {e.id: e.label for e in bench.dataset.examples if e.id not in shut}
     share = 1.0 if bench.split.mode == "cv" else float(bench.split.config.ratios[bench.part])
-    return next_labels(card, bench.dataset.interactions, known, test, decision, share)
+    return next_labels(card, bench.dataset.interactions, known, test, more, share)
 
 
 def _why(

@@ -19,7 +19,7 @@ LEAST = 5  # judged items of a slice that is looked at
 MOST_P = 0.05  # of a slice that stands out, adjusted over all slices (Holm)
 SPREAD = 0.75  # share of the values of a dimension with a disagreement, where they are spread
 THIN_CRITIQUES = 1 / 3  # share of the fails' critiques that teach little
-REPORTABLE = half_width_items(0.8, 0.1)  # 61: a slice with fewer cannot carry a decision of its own
+REPORTABLE = half_width_items(0.8, 0.1)  # 60: fewer cannot carry a decision of their own
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _expert(
         )
         found.append({"why": "inconsistent", "says": says, "agreement": dict(own)})
     changed, of = flips
-    if of and changed > (1 - goal) * of:
+    if of and changed / of > 1 - goal + 1e-9:
         says = (
             f"{changed} of {of} labels changed since the last round, more than the "
             f"{short(1 - goal)} that a goal of {short(goal)} leaves: the criterion still moves."
