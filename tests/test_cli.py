@@ -126,7 +126,7 @@ def test_a_mistake_is_exit_2_and_one_message(lab, words, message):
     assert done.out == ""
     assert re.search(message, done.err, re.DOTALL), done.err
     assert "Traceback" not in done.err
-    assert len(done.err) < 1000
+    assert len(done.err) < 1500
     assert not (lab.folder / "runs").exists()
 
 

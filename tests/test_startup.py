@@ -115,6 +115,8 @@ MISTAKES = {
     "init": ("init ragged.csv", "ragged rows"),
     "review": (f"review {OWN}x.jsonl", "no such file"),
     "queue": (f"review {OWN}good.jsonl --queue best", "unlabelled, stratified"),
+    "round": (f"round {OWN}x.jsonl model=neighbours", "no such file"),
+    "a round's rule": ("round round.agreement=2", r"round\.agreement=2"),
     "ui": ("ui", "nothing was tracked"),
 }
 

@@ -17,12 +17,12 @@ from rich.table import Table
 from judgelab import config as configs
 from judgelab import plans, runner, sweep
 from judgelab.commands import run as running
-from judgelab.commands import show
+from judgelab.commands import show, telling
 from judgelab.commands.estimate import say_estimate
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ConfigError, IncompleteError, Stopped, UserError
-from judgelab.rounds import frozen, needs, outcome, reasons
+from judgelab.rounds import frozen
 from judgelab.rounds.frozen import Round
 from judgelab.rounds.rule import Rule
 from judgelab.rules import Rules
@@ -40,6 +40,7 @@ DRIFT = {
 
 def close(overrides: Sequence[str], *, note: str, as_json: bool) -> None:
     """Freeze, judge, show. Raises IncompleteError where calls are missing: the round stays open."""
+    configs.refuse_secrets([note])
     plan = plans.plan(overrides, multirun=False)
     if plan.is_sweep:
         raise ConfigError(
@@ -52,21 +53,23 @@ def close(overrides: Sequence[str], *, note: str, as_json: bool) -> None:
     sweep.check(plan)
     tracking = running.build_tracking(config)
     pool = running.open_pool(config)
-    show.notes(running.lost(pool))
+    show.notes(telling.lost(pool))
     rounds = frozen.rounds_of(config["dataset"]["name"])
     judge, rubric = _judge(variant)
     bench = runner.bench(config, pool, events=_events(rounds, judge))
     one, before = _frozen(bench, judge, rubric, rounds, note)
     say_estimate(bench, plan.variants, 0)
     bench, (run,), _ = run_stoppable(running.judge_all(plan, bench), pool)
-    show.notes(running.odd_answers([run.folder], pool))
-    show.notes([*running.optimized([run.folder]), *bench.dataset.notes, *bench.split.notes])
+    show.notes(telling.odd_answers([run.folder], pool))
+    show.notes([*telling.optimized([run.folder]), *bench.dataset.notes, *bench.split.notes])
     if pool.interrupted:
-        running.accounts([run.folder], pool)
+        telling.accounts([run.folder], pool)
         raise Stopped(pool.interrupted)
     if run.folder.complete and not one.closed:
+        from judgelab.rounds import outcome
+
         one = frozen.close(one, outcome.result_of(one, before, bench, run.folder, rules))
-    running.accounts([run.folder], pool)
+    telling.accounts([run.folder], pool)
     links = running.track(tracking, bench, [run.folder], None)
     if not run.folder.complete:
         why = run.folder.record["incomplete_because"] or "interrupted"
@@ -142,6 +145,8 @@ def _draw(rounds: Sequence[Round], rule: Rule) -> None:
 
 
 def _show(rounds: Sequence[Round], bench: Bench) -> None:
+    from judgelab.rounds import reasons
+
     one = rounds[-1]
     _table(rounds, bench)
     for title, lines in (
@@ -264,6 +269,8 @@ def _standing(one: Round) -> Iterator[str]:
 
 
 def _needed(one: Round) -> Iterator[str]:
+    from judgelab.rounds import needs
+
     result = one.result
     found, wrong = result["needs"], result["disagreements"]
     yield from needs.in_words(found, result["decision"])

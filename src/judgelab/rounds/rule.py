@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from judgelab.errors import ConfigError
-from judgelab.metrics.sample_size import items_apart
 from judgelab.scoring import short
 
 STALLED_OVER = 2  # rounds without a rise
@@ -87,6 +86,8 @@ class Rule:
         Items in groups count by the design effect of the interval, so the new ones are meant to
         fall into new groups.
         """
+        from judgelab.metrics.sample_size import items_apart  # with numpy
+
         goal, value = self.agreement, point.agreement
         found: dict[str, Any] = {"goal": goal, "state": "open", "more": None}
         if value is None:
