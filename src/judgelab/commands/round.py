@@ -309,7 +309,7 @@ def _next(one: Round, overrides: Sequence[str]) -> Iterator[str]:
     review = shlex.join(["judgelab", "review", *kept])
     where = found["fails"]["where"]
     steps = []
-    if found["open"] and result["decision"]["state"] == "open":
+    if found["open"] and (result["decision"]["state"] == "open" or found["tell"]):
         steps.append(f"label at random: {review} --queue unlabelled")
     if where and found["open"]:
         values = ", ".join(part["value"] for part in where["parts"])
