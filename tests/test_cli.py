@@ -39,7 +39,7 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 112  # columns of a table
-MORE = 7  # commands that may come
+MORE = 6  # commands that may come
 COMMANDS = (
     *("init", "run", "holdout", "rerun", "probe"),
     *("score", "compare", "data", "review", "round", "calls", "ui"),

@@ -291,7 +291,10 @@ def review(overrides: Sequence[str], **options: Any) -> None:
 @click.option("--note", default="", metavar="TEXT", help="What was changed in this round, and why.")
 @click.option("--json", "as_json", is_flag=True, help="All rounds as JSON.")
 def round_(overrides: Sequence[str], note: str, as_json: bool) -> None:
-    """Close a round of labelling: freeze, judge, and say what the next one needs."""
+    """Close a round of labelling.
+
+    Freezes labels and rubric, judges, and says what the next round needs.
+    """
     from judgelab.commands import round as command
 
     command.close(overrides, note=note, as_json=as_json)
