@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from judgelab import config as configs
-from judgelab import prompts
+from judgelab import prompts, resources
 from judgelab.commands import show
 from judgelab.data.events import EventLog, again_path, labels_path
+from judgelab.data.frozen import parts_of
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
 from judgelab.data.remarks import RemarkLog, remarks_path
+from judgelab.data.rubrics import RubricLog, rubrics_path
 from judgelab.data.schema import Dataset, DatasetConfig, load
+from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, DataError
+from judgelab.review.book import Book
 from judgelab.review.queues import OF_RUNS, QUEUES
 from judgelab.review.room import Room
 from judgelab.review.told import Told
@@ -42,6 +46,7 @@ def review(
         config = configs.compose(overrides, lenient=True).config
         node, judge = configs.resolved(config.dataset), config.judge
         rubric, seed = judge.get("rubric"), config.seed
+        split = configs.resolved(config.split)
     chosen = configs.build(node, DatasetConfig, "dataset")
     log = EventLog(labels_path(chosen.name))
     name = (expert or chosen.expert or "").strip()
@@ -69,7 +74,8 @@ def review(
 
     rubric_now()
     principal_here = name == principal and again is None
-    room = Room(dataset, log, name, principal_here, chosen.links, seed, rubric_now, told)
+    book = _book(rubric, dataset, configs.build(split, SplitConfig, "split"))
+    room = Room(dataset, log, name, principal_here, chosen.links, seed, rubric_now, told, book)
     at = place(host, port, dataset.name, f"/item?queue={queue}" if queue else "/")
     done = len(room.labelled)
     notes = [
@@ -100,6 +106,18 @@ def review(
 def _told(run: str, dataset: Dataset) -> Told:
     content = {one.id: one.content for one in dataset.interactions}
     return Told.of(find_run(run), RemarkLog(remarks_path(dataset.name)), content)
+
+
+def _book(rubric: str | None, dataset: Dataset, split: SplitConfig) -> Book | None:
+    """The rubric's page; a judge without one, or with one that is no file, has none."""
+    if not rubric or "\n" in rubric:
+        return None
+    folder = resources.lab() / "splits"
+    return Book(
+        RubricLog(rubrics_path(dataset.name), rubric),
+        RemarkLog(remarks_path(dataset.name)),
+        lambda: parts_of(dataset.interactions, split, folder),
+    )
 
 
 def _second(

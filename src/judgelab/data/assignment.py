@@ -45,7 +45,7 @@ def identify(
     ignored = set(input_keys) if same_input == "apart" else instructions
     keys = []
     for example, input_key in zip(examples, input_keys, strict=True):
-        own = [f"content:{example.interaction.content[:DIGITS]}"]
+        own = [content_key(example.interaction)]
         if input_key not in ignored:
             own.append(input_key)
         if name := group_of(example.interaction, group):
@@ -132,6 +132,11 @@ def entries(
         if (before is None or leaves_cv) and not (in_cv and slot == QUARANTINED):
             found[key] = slot
     return found
+
+
+def content_key(interaction: Interaction) -> str:
+    """The key of an item by its texts, which is all that keeps it in its place."""
+    return f"content:{interaction.content[:DIGITS]}"
 
 
 def group_of(interaction: Interaction, path: str | None) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any
 from judgelab import resources
 from judgelab.data.appended import locked, sync_folder, write_whole
 from judgelab.errors import DataError
+from judgelab.types import sha256
 
 DISAGREEMENT: Mapping[str, str] = {
     "judge_wrong": "The judge is wrong",
@@ -68,6 +69,17 @@ class Remark:
     def key(self) -> tuple[str, str, str, str]:
         return self.expert, self.id, self.content, self.run
 
+    @property
+    def ref(self) -> str:
+        """What it is named by where something is drawn from it."""
+        return sha256(list(self.key))[:12]
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it says, in words, what the rubric should."""
+        wrong = self.label != self.verdict and self.says in ("judge_wrong", "criterion_changed")
+        return wrong and bool(self.comment.strip())
+
 
 class RemarkLog:
     """The file and the view of it; several processes may use one file."""
@@ -111,6 +123,11 @@ class RemarkLog:
             if created:
                 sync_folder(self.path.parent)
         self.refresh()
+
+    @property
+    def all(self) -> Sequence[Remark]:
+        """The remarks that count, of everybody on every run, the oldest first."""
+        return sorted(self._newest.values(), key=lambda one: one.at)
 
     def of(self, expert: str, run: str) -> Sequence[Remark]:
         """The remarks that count of one expert on one run."""

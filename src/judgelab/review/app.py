@@ -23,6 +23,7 @@ from judgelab.errors import UserError
 from judgelab.review import forms, rendering
 from judgelab.review.queues import OF_RUNS, QUEUES, Queue
 from judgelab.review.room import SETTLED, Room, Said, Standing, said_in
+from judgelab.review.rubric_pages import RubricPages
 from judgelab.review.safety import App, Guard, Refusal, RefusedError, read_form
 from judgelab.review.told import Opinion, wrong_reasons
 
@@ -47,6 +48,8 @@ def made(room: Room, hosts: Sequence[str], token: str = "") -> App:
         Route("/remark", pages.remark, methods=["POST"]),
         *(Route(f"/static/{name}", pages.static) for name in STATIC),
     ]
+    if room.book:
+        routes += RubricPages(room, room.book, pages._page).routes
     handlers: dict[Any, Any] = {
         HTTPException: pages.refused,
         RefusedError: pages.refused,
@@ -187,6 +190,7 @@ class Pages:
             wrong=wrong,
             opinion=(opinion := room.opinion(id_)),
             remark=room.remark(id_),
+            rubric=rendering.markdown(room.book.log.text) if room.book else None,
             choices=_choices(standing, opinion),
         )
 

@@ -70,6 +70,11 @@ def text(value: str) -> Markup:
     return _folded(value, shown + _plain(value, html.unescape(_TAG.sub("", made))))
 
 
+def markdown(value: str) -> Markup:
+    """Markdown that is there to be read, such as the rubric: rendered whole, nothing folded."""
+    return Markup(f'<div class="prose" dir="auto">{_markdown.render(value)}</div>')
+
+
 def value(given: Any, depth: int = 0) -> Markup:
     """Any value of a context."""
     if isinstance(given, str):

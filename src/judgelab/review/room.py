@@ -14,6 +14,7 @@ from judgelab.data.critiques import contradicts, is_terse, names_something, rest
 from judgelab.data.events import CANNOT, Event, EventLog, Given
 from judgelab.data.remarks import Remark
 from judgelab.data.schema import Dataset
+from judgelab.review.book import Book
 from judgelab.review.told import Opinion, Told
 from judgelab.types import Example, Interaction, Label, canonical_json, sha256
 
@@ -56,6 +57,7 @@ class Room:
         seed: of the random orders.
         rubric: the hash of the rubric in force, or None.
         told: what a run's judge said, where a run is looked at.
+        book: the rubric with its versions and proposals, where the judge has one.
     """
 
     dataset: Dataset
@@ -66,6 +68,7 @@ class Room:
     seed: int = 0
     rubric: Callable[[], str | None] = lambda: None
     told: Told | None = None
+    book: Book | None = None
 
     def __post_init__(self) -> None:
         self.items = {one.id: one for one in self.dataset.interactions}
@@ -85,6 +88,8 @@ class Room:
         self.log.refresh()
         if self.told:
             self.told.log.refresh()
+        if self.book:
+            self.book.refresh()
 
     def opinion(self, id_: str) -> Opinion | None:
         """What the run's judge said; hidden until the expert has decided."""
@@ -188,6 +193,7 @@ class Room:
             visible={
                 "fields": fields_of(item),
                 "judge": f"shown: {self.told.run}" if self.told and self.opinion(id_) else "hidden",
+                **({"rubric": "folded" if self.book.first_round else "open"} if self.book else {}),
             },
         )
         return self.log.append(given, head)

@@ -61,6 +61,7 @@ const actions = {
   ArrowRight: () => move("after"),
   ArrowLeft: () => move("before"),
   ...Object.fromEntries(["1", "2", "3", "4"].map((key) => [key, () => pick(key)])),
+  r: () => field("rubric") && (field("rubric").open = !field("rubric").open),
   "/": () => field("words") && field("words").focus(),
 };
 

@@ -1,0 +1,313 @@
+"""labels/<name>.rubric.jsonl: the versions of a rubric and what was proposed, one a line.
+
+The rubric itself is a file of the lab that anybody may edit. What is in force is what stands in it;
+a text there that is no version yet becomes one, "edited by hand", before anything else is written.
+Only accepting a proposal changes the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from judgelab import prompts, resources
+from judgelab.data.appended import locked, sync_folder, write_whole
+from judgelab.errors import ConfigError, DataError, UserError
+from judgelab.types import sha256
+
+COMMON = ("sequence", "kind", "rubric", "by", "why", "at")
+OWN: Mapping[str, tuple[str, ...]] = {
+    "version": ("text", "hash", "proposal"),
+    "proposal": ("text", "base", "remarks"),
+    "accepted": ("proposal",),
+    "declined": ("proposal",),
+}
+FIRST = "as it was found"
+BY_HAND = "edited by hand"
+
+
+def rubrics_path(name: str) -> Path:
+    """Where the lab keeps the versions and proposals of a dataset's rubrics."""
+    return resources.lab() / "labels" / f"{name}.rubric.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A line of the file; which fields it has beside the common ones is by kind.
+
+    Attributes:
+        sequence: counts the lines from 1.
+        rubric: the name in prompts/rubrics/.
+        by: the expert, or the model that proposes; "" where nobody is known.
+        hash: of a version's text.
+        base: hash of the text that a proposal was made from.
+        remarks: `Remark.ref` of what a proposal draws on.
+        proposal: the sequence of the proposal that is decided, or that a version came of.
+        at: UTC, for display alone.
+    """
+
+    sequence: int
+    kind: str
+    rubric: str
+    by: str
+    why: str
+    at: str
+    text: str = ""
+    hash: str = ""
+    base: str = ""
+    remarks: Sequence[str] = ()
+    proposal: int | None = None
+
+
+class MovedError(UserError):
+    """The proposal or the rubric is not what it was decided on; nothing was changed."""
+
+
+class RubricLog:
+    """The file, the rubric of one name, and the view of both; several processes may use them.
+
+    Raises ConfigError for a name that leads out of prompts/rubrics/.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ConfigError(
+                f"judge.rubric={name}: the name of a file in prompts/rubrics/, without its .md."
+            )
+        self.path, self.name = path, name
+        self._lock = threading.RLock()
+        self._seen: tuple[int, int] = (0, 0)  # size and time of what was read
+        self._all: list[Entry] = []
+        self.refresh()
+
+    @property
+    def file(self) -> Path:
+        """The lab's own file, which comes before a shipped one of that name."""
+        return resources.lab() / "prompts" / "rubrics" / f"{self.name}.md"
+
+    @property
+    def text(self) -> str:
+        """What is in force. Raises ConfigError where there is no such file, DataError where it is
+        no text."""
+        try:
+            return prompts.rubric(self.name)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"the rubric {self.name}.md is not UTF-8 at byte {error.start}. Save it as UTF-8."
+            ) from error
+
+    @property
+    def now(self) -> str:
+        """The hash of what is in force, as label events hold it."""
+        return sha256(self.text)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        with self._lock:
+            return [one for one in self._all if one.rubric == self.name]
+
+    @property
+    def versions(self) -> Sequence[Entry]:
+        """The oldest first; the last is in force, unless the file was edited since."""
+        return [one for one in self.entries if one.kind == "version"]
+
+    @property
+    def open(self) -> Sequence[Entry]:
+        """The proposals that nobody has decided on."""
+        decided = {one.proposal for one in self.decisions}
+        found = (one for one in self.entries if one.kind == "proposal")
+        return [one for one in found if one.sequence not in decided]
+
+    @property
+    def decisions(self) -> Sequence[Entry]:
+        return [one for one in self.entries if one.kind in ("accepted", "declined")]
+
+    def text_of(self, hash_: str) -> str | None:
+        """The text of a version; None where it never was one."""
+        return next((one.text for one in self.versions if one.hash == hash_), None)
+
+    def refresh(self) -> None:
+        """Take in what was appended. Raises DataError, with the line, for a damaged file."""
+        with self._lock:
+            try:
+                state = self.path.stat()
+            except FileNotFoundError:
+                self._all, self._seen = [], (0, 0)
+                return
+            if (state.st_size, state.st_mtime_ns) != self._seen:
+                self._take(self.path.read_bytes())
+                self._seen = (state.st_size, state.st_mtime_ns)
+
+    def propose(
+        self, text: str, *, by: str, why: str, base: str, remarks: Sequence[str] = ()
+    ) -> Entry:
+        """A text for the rubric, in force only once it is accepted; on disk when this returns.
+
+        Raises ValueError for an empty text, or one that is in force or proposed already.
+        """
+        text = text.strip()
+        with self._writing() as file:
+            if not text:
+                raise ValueError("it is empty")
+            if sha256(text) == self._take_in(file):
+                raise ValueError("it is the rubric as it is")
+            if any(one.text == text for one in self.open):
+                raise ValueError("it is proposed already")
+            row = self._row("proposal", by, why) | {"text": text, "base": base}
+            self._add(file, row | {"remarks": list(remarks)})
+            return self._all[-1]
+
+    def accept(self, number: int, *, by: str, onto: str, why: str = "", text: str = "") -> Entry:
+        """Put a proposal in force, or `text` in its place; the version that it became.
+
+        Args:
+            number: the proposal's sequence.
+            onto: hash of the text in force that the difference was shown to.
+
+        Raises:
+            MovedError: another text is in force, it was decided on meanwhile, or it changes
+                nothing.
+            OSError: it could not be written; file and versions are as they were.
+        """
+        with self._writing() as file:
+            proposal = self._still_open(number)
+            made = text.strip() or proposal.text
+            now = self._take_in(file)
+            if onto != now:
+                raise MovedError(
+                    "the rubric is another one than the proposal was made from. Nothing was "
+                    "changed: look at the difference to it as it is now, and accept again."
+                )
+            if sha256(made) == now:
+                raise MovedError("this is the rubric as it is. Nothing was changed: decline it.")
+            rows = [
+                self._row("accepted", by, why) | {"proposal": number},
+                self._row("version", by, " · ".join(filter(None, (proposal.why, why))))
+                | {"text": made, "hash": sha256(made), "proposal": number},
+            ]
+            with _replaced(self.file.resolve(), f"{made}\n"):
+                self._add(file, *rows)
+            return self._all[-1]
+
+    def decline(self, number: int, *, by: str, why: str) -> Entry:
+        """Raises MovedError where it was decided on meanwhile."""
+        with self._writing() as file:
+            self._still_open(number)
+            self._add(file, self._row("declined", by, why) | {"proposal": number})
+            return self._all[-1]
+
+    def _still_open(self, number: int) -> Entry:
+        found = next((one for one in self.open if one.sequence == number), None)
+        if found is None:
+            raise MovedError("this proposal is not open any more. Nothing was changed.")
+        return found
+
+    def _take_in(self, file: int) -> str:
+        """The hash of what is in force, which is the last version from here on."""
+        text, before = self.text, self.versions
+        now = sha256(text)
+        if not before or before[-1].hash != now:
+            row = self._row("version", "", BY_HAND if before else FIRST)
+            self._add(file, row | {"text": text, "hash": now, "proposal": None})
+        return now
+
+    def _row(self, kind: str, by: str, why: str) -> dict[str, Any]:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return {"kind": kind, "rubric": self.name, "by": by, "why": why.strip(), "at": at}
+
+    def _add(self, file: int, *rows: Mapping[str, Any]) -> None:
+        """Lines behind the others, all or none."""
+        numbered = ({"sequence": len(self._all) + n} | dict(row) for n, row in enumerate(rows, 1))
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in numbered]
+        write_whole(file, "".join(f"{line}\n" for line in lines))
+        self._take(os.pread(file, os.fstat(file).st_size, 0))
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        """The file under its lock, read; a last line that a dying process tore is gone."""
+        with self._lock:
+            created = not self.path.exists()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            with locked(file, fcntl.LOCK_EX):
+                data = os.pread(file, os.fstat(file).st_size, 0)
+                whole = data[: data.rfind(b"\n") + 1]
+                self._take(whole)
+                if len(whole) < len(data):
+                    os.ftruncate(file, len(whole))
+                try:
+                    yield file
+                finally:
+                    self._seen = (0, 0)
+                if created:
+                    sync_folder(self.path.parent)
+
+    def _take(self, data: bytes) -> None:
+        entries: list[Entry] = []
+        for line in data[: data.rfind(b"\n") + 1].splitlines():
+            try:
+                entries.append(_entry(json.loads(line), len(entries) + 1))
+            except ValueError as error:
+                raise DataError(
+                    f"{self.path}, line {len(entries) + 1}: no line of a rubric's history "
+                    f"({error}). Restore it from a copy."
+                ) from error
+        self._all = entries
+
+
+def as_row(entry: Entry) -> dict[str, Any]:
+    """The fields that an entry of its kind has."""
+    whole = asdict(entry)
+    return {name: whole[name] for name in (*COMMON, *OWN[entry.kind])}
+
+
+def _entry(row: Any, number: int) -> Entry:
+    if not isinstance(row, dict) or row.get("kind") not in OWN:
+        raise ValueError("it is of no known kind")
+    if row.keys() != {*COMMON, *OWN[row["kind"]]}:
+        raise ValueError(f"its fields are not those of a {row['kind']}")
+    numbers = {"sequence": (int,), "proposal": (int, type(None)), "remarks": (list,)}
+    for name, value in row.items():
+        if not isinstance(value, numbers.get(name, (str,))):
+            raise ValueError(f"{name} is {value!r:.40}")
+    if row["sequence"] != number:
+        raise ValueError(f"it is number {row['sequence']} of {number}")
+    if not all(isinstance(ref, str) for ref in row.get("remarks", ())):
+        raise ValueError("remarks are texts")
+    return Entry(**row)
+
+
+@contextmanager
+def _replaced(path: Path, text: str) -> Iterator[None]:
+    """Another text in a file, whole or not at all, and the old one again where what is done within
+    fails. Nobody ever reads a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
+    try:
+        with new.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        existed = path.exists()
+        if existed:
+            new.chmod(path.stat().st_mode & 0o777)
+            os.link(path, old)
+        new.replace(path)
+        try:
+            sync_folder(path.parent)
+            yield
+        except BaseException:
+            # Takes no space, so it works on a full disk too.
+            old.replace(path) if existed else path.unlink()
+            raise
+    finally:
+        new.unlink(missing_ok=True)
+        old.unlink(missing_ok=True)

@@ -1,0 +1,39 @@
+"""The rubric in the room: what is in force, what it draws on, and who may decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from judgelab.data.remarks import Remark, RemarkLog
+from judgelab.data.rubrics import RubricLog
+
+MATERIAL = 30  # remarks that are listed, the newest
+
+
+@dataclass(frozen=True)
+class Book:
+    """`parts` gives the part of each item that is assigned."""
+
+    log: RubricLog
+    remarks: RemarkLog
+    parts: Callable[[], Mapping[str, str]] = dict
+
+    def refresh(self) -> None:
+        self.log.refresh()
+        self.remarks.refresh()
+
+    @property
+    def first_round(self) -> bool:
+        """Whether no version was accepted yet and nothing was said of a judge: then the rubric is
+        folded away, so that the first labels are the expert's own."""
+        accepted = any(one.kind == "accepted" for one in self.log.entries)
+        return not accepted and not self.remarks.all
+
+    @property
+    def material(self) -> Sequence[Remark]:
+        """Comments on disagreements that a proposal may draw on, the newest first. What was said of
+        an item of test is none: the rubric would be written from it."""
+        parts = self.parts()
+        found = [one for one in self.remarks.all if one.teaches and parts.get(one.id) != "test"]
+        return found[::-1][:MATERIAL]
