@@ -39,10 +39,10 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 112  # columns of a table
-MORE = 6  # commands that may come
+MORE = 5  # commands that may come
 COMMANDS = (
     *("init", "run", "holdout", "rerun", "probe"),
-    *("score", "compare", "data", "review", "round", "calls", "ui"),
+    *("score", "compare", "data", "review", "round", "propose", "calls", "ui"),
 )
 
 
@@ -66,7 +66,9 @@ def test_a_command_says_what_its_words_are(lab):
         "RUN is a folder": (
             *(("holdout",), ("rerun",), ("probe",), ("compare",), ("calls", "export")),
         ),
-        "OVERRIDES are Hydra's": (("run",), ("data", "check"), ("data", "split")),
+        "OVERRIDES are Hydra's": (
+            *(("run",), ("data", "check"), ("data", "split"), ("propose", "rubric")),
+        ),
     }
     for what, commands in said.items():
         for command in commands:

@@ -157,6 +157,7 @@ class Case:
 OWN = "dataset=jsonl dataset.path=data.jsonl"
 OPENAI = f"run {OWN} model=openai model.retries=0"
 MINE = f"run {OWN} model=openai_compatible model.name=m model.api_key_env=MY_KEY model.retries=0"
+PROPOSE = f"rubric {OWN} model=openai model.retries=0 model.base_url=http://{{echo}}"
 LITELLM = f"run {OWN} model=litellm model.retries=0"
 FILE = "tracking=none limit=8"
 MLFLOW = {"MLFLOW_TRACKING_URI": "http://{echo}/mlflow"}
@@ -189,6 +190,9 @@ CASES = (
     Case("probe latest --limit 2", 3, refuse=True, says="401"),
     Case("probe latest --limit 2", 0),
     Case("probe {KEY}", 2, says="RUN=***"),
+    Case(f"propose {PROPOSE}/401/v1", 3, says="401"),
+    Case(f"propose {PROPOSE}/200/v1", 2, says="no rubric in it"),
+    Case(f"propose {PROPOSE}/200/v1 --run {{KEY}}", 2, says="RUN=***"),
     Case("holdout latest", 3, refuse=True),
     Case("holdout latest", 2),
     # Servers that say the key.

@@ -117,6 +117,8 @@ MISTAKES = {
     "queue": (f"review {OWN}good.jsonl --queue best", "unlabelled, stratified"),
     "round": (f"round {OWN}x.jsonl model=neighbours", "no such file"),
     "a round's rule": ("round round.agreement=2", r"round\.agreement=2"),
+    "propose": ("propose rubric", "model=openai or model=ollama"),
+    "propose without a key": ("propose rubric model=openai", "OPENAI_API_KEY"),
     "ui": ("ui", "nothing was tracked"),
 }
 

@@ -300,6 +300,27 @@ def round_(overrides: Sequence[str], note: str, as_json: bool) -> None:
     command.close(overrides, note=note, as_json=as_json)
 
 
+@cli.group()
+def propose() -> None:
+    """A model proposes, you accept."""
+
+
+@propose.command(epilog=OF_OVERRIDES)
+@click.argument("overrides", nargs=-1)
+@click.option("--run", metavar="RUN", help="Comments on the verdicts of this run alone.")
+@click.option("--critiques", type=click.IntRange(0), default=40, show_default=True,
+              help="At most so many of train's.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Count calls, tokens and money; send nothing.")
+def rubric(overrides: Sequence[str], **options: Any) -> None:
+    """A better rubric, from what the expert said where the judge erred.
+
+    It is in force only once it is accepted on the review's page.
+    """
+    from judgelab.commands import propose as command
+
+    command.rubric(overrides, **options)
+
+
 @cli.group(cls=Commands)
 def calls() -> None:
     """The answers that were paid for."""

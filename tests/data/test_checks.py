@@ -16,10 +16,11 @@ from judgelab.data.critiques import (
     names_something,
     pointing_at_nothing,
 )
+from judgelab.data.events import EventLog, Given
 from judgelab.data.readers.jsonl import JsonlReader
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.demos.base import usable
-from judgelab.types import Example, Interaction, Label
+from judgelab.types import Example, Interaction, Label, sha256
 from labs import SHARED, Lab
 
 LONG = "It names the service, the window and the unit that was asked for"
@@ -380,6 +381,31 @@ def test_data_check_as_json_is_one_object_that_holds_all_of_it(lab: Lab) -> None
     assert "ann, a second time: agreement .90 [" in text
     assert "40 of 60 labelled again (enough)" in text
     assert "round 2: 4 of 40 labels changed, 2 fail to pass, 2 pass to fail" in text
+
+
+def test_data_check_says_what_was_labelled_before_the_rubric(lab: Lab) -> None:
+    made = rows(120)
+    write(lab, "own.jsonl", made)
+    lab.write("prompts/rubrics/mine.md", "As it is now.")
+    words = ("data", "check", *OWN, "judge.rubric=mine")
+    assert "before the rubric" not in lab(*words).out, "no label says under which one"
+    assert lab("data", "split", *OWN).code == 0
+    name = next((lab.folder / "splits").glob("*.csv")).stem
+    log = EventLog(lab.folder / "labels" / f"{name}.jsonl")
+    for number, row in enumerate(made):
+        content = Interaction("", row["input"], row["output"]).content
+        rubric = sha256("As it is now.") if number % 2 else "older"
+        log.append(
+            Given(id=row["id"], content=content, expert="ann", verdict=row["label"], rubric=rubric),
+            None,
+        )
+    done = lab(*words)
+    assert "labelled before the rubric in force: 60 of 120 (train " in done.out
+    assert "of test were in sight while the rubric was written" in done.out
+    found = json.loads(lab(*words, "--json").out)["before_rubric"]
+    assert sum(part["before"] for part in found) == 60
+    assert [part["part"] for part in found] == ["train", "dev", "test"]
+    assert lab(*words[:-1], "judge.rubric=nope").code == 0, "no fault of the data"
 
 
 def test_data_check_lists_the_first_of_many_fixes(lab: Lab) -> None:

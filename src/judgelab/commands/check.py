@@ -9,12 +9,17 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from judgelab import prompts, resources
 from judgelab.commands import show
 from judgelab.commands.data import configured
 from judgelab.data.checks import Finding, Fix, fixes, usable_critiques
 from judgelab.data.checks import check as run_checks
+from judgelab.data.events import EventLog, labels_path
+from judgelab.data.frozen import Before, in_words, labelled_before, parts_of
 from judgelab.data.schema import Dataset, load
-from judgelab.errors import ClaimError
+from judgelab.data.split import SplitConfig
+from judgelab.errors import ClaimError, UserError
+from judgelab.types import sha256
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
 FIXES_SHOWN = 15
@@ -26,13 +31,14 @@ ROLE = (
 
 def check(overrides: Sequence[str], *, as_json: bool = False) -> None:
     """Findings, a fix list, the expert's side, how many labels; exit 1 where there are errors."""
-    dataset_config, split_config = configured(overrides)
+    dataset_config, split_config, rubric = configured(overrides)
     dataset = load(dataset_config)
     notes = list(dataset.notes)
     if (dataset_config.annotations or "").startswith("sample:"):
         notes.append(ROLE)
     from judgelab.commands.worth import Worth
 
+    before = _before(dataset, split_config, rubric)
     findings, mend = run_checks(dataset), fixes(dataset)
     worth = Worth.of(dataset, split_config) if dataset.labels else None
     if as_json:
@@ -44,6 +50,7 @@ def check(overrides: Sequence[str], *, as_json: bool = False) -> None:
             "critiques": {"usable": usable, "of": total, "terse": terse},
             "fixes": [fix.to_json() for fix in mend],
             **(worth.to_json() if worth else {"expert": None, "labels": None}),
+            "before_rubric": [part.to_json() for part in before],
             "notes": notes,
         }
         click.echo(json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False))
@@ -52,9 +59,26 @@ def check(overrides: Sequence[str], *, as_json: bool = False) -> None:
         _show_findings(dataset, findings, mend)
         if worth:
             worth.show()
+        if said := in_words(before):
+            show.line(f"\n{said}")
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise ClaimError(f"{len(errors)} errors to mend in the data before it is judged against.")
+
+
+def _before(dataset: Dataset, split: SplitConfig, rubric: str | None) -> list[Before]:
+    """What was labelled before the rubric in force, by part; nothing where either cannot be read,
+    which is no fault of the data."""
+    log = EventLog(labels_path(dataset.name))
+    if not rubric or not log.events:
+        return []
+    try:
+        parts = parts_of(dataset.interactions, split, resources.lab() / "splits")
+        now = sha256(prompts.rubric(rubric))
+    except UserError:
+        return []
+    content = {one.id: one.content for one in dataset.interactions}
+    return labelled_before(dataset.labels, log, content, parts, now, dataset.expert)
 
 
 def _show_findings(dataset: Dataset, findings: Sequence[Finding], mend: Sequence[Fix]) -> None:

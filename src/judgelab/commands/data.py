@@ -17,7 +17,7 @@ from judgelab.data.split import Split, SplitConfig, make_split
 
 def split(overrides: Sequence[str]) -> None:
     """What each part holds, by label and by dimension."""
-    dataset_config, config = configured(overrides)
+    dataset_config, config, _ = configured(overrides)
     dataset = load(dataset_config)
     made = make_split(dataset, config, resources.lab() / "splits")
     table = Table(
@@ -40,13 +40,14 @@ def split(overrides: Sequence[str]) -> None:
         show.notes(["few labels: everything is judged out of fold, there is no held-out test"])
 
 
-def configured(overrides: Sequence[str]) -> tuple[DatasetConfig, SplitConfig]:
-    """The dataset and the split that the overrides name."""
+def configured(overrides: Sequence[str]) -> tuple[DatasetConfig, SplitConfig, str | None]:
+    """The dataset, the split and the judge's rubric that the overrides name."""
     with configs.hydra():
         config = configs.compose(overrides, lenient=True).config
         nodes = configs.resolved(config.dataset), configs.resolved(config.split)
+        rubric = config.judge.get("rubric")
     dataset = configs.build(nodes[0], DatasetConfig, "dataset")
-    return dataset, configs.build(nodes[1], SplitConfig, "split")
+    return dataset, configs.build(nodes[1], SplitConfig, "split"), rubric
 
 
 def _dimensions(dataset: Dataset, made: Split) -> dict[str, dict[str, Counter[str]]]:
