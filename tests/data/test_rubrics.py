@@ -13,9 +13,9 @@ from judgelab import prompts, resources
 from judgelab.data import rubrics
 from judgelab.data.annotations import ExpertLabel
 from judgelab.data.events import EventLog, Given
-from judgelab.data.frozen import Before, in_words, labelled_before, parts_of
 from judgelab.data.rubrics import MovedError, RubricLog, as_row, rubrics_path
 from judgelab.data.schema import Dataset
+from judgelab.data.seen import Before, in_words, labelled_before, parts_of
 from judgelab.data.split import SplitConfig, make_split
 from judgelab.errors import ConfigError, DataError
 from judgelab.types import Interaction, sha256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,12 @@ def test_the_first_round_ends_with_an_accepted_version_too(room: Room, ann: Visi
     assert book(room).first_round
     decide(ann, 2)
     assert not book(room).first_round
+
+
+def test_a_closed_round_ends_it_as_well(lab: Path) -> None:
+    room = made(lab)
+    assert book(room).first_round
+    assert not replace(book(room), begun=True).first_round
 
 
 def test_a_room_without_a_rubric_has_no_such_page(lab: Path) -> None:

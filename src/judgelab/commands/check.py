@@ -15,8 +15,8 @@ from judgelab.commands.data import configured
 from judgelab.data.checks import Finding, Fix, fixes, usable_critiques
 from judgelab.data.checks import check as run_checks
 from judgelab.data.events import EventLog, labels_path
-from judgelab.data.frozen import Before, in_words, labelled_before, parts_of
 from judgelab.data.schema import Dataset, load
+from judgelab.data.seen import Before, in_words, labelled_before, parts_of
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ClaimError, UserError
 from judgelab.types import sha256

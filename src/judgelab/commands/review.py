@@ -9,18 +9,19 @@ from judgelab import config as configs
 from judgelab import prompts, resources
 from judgelab.commands import show
 from judgelab.data.events import EventLog, again_path, labels_path
-from judgelab.data.frozen import parts_of
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
 from judgelab.data.remarks import RemarkLog, remarks_path
 from judgelab.data.rubrics import RubricLog, rubrics_path
 from judgelab.data.schema import Dataset, DatasetConfig, load
+from judgelab.data.seen import parts_of
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, DataError
 from judgelab.review.book import Book
 from judgelab.review.queues import OF_RUNS, QUEUES
 from judgelab.review.room import Room
 from judgelab.review.told import Told
+from judgelab.rounds.frozen import rounds_of
 from judgelab.tracking.folder import find_run
 from judgelab.types import sha256
 
@@ -117,6 +118,7 @@ def _book(rubric: str | None, dataset: Dataset, split: SplitConfig) -> Book | No
         RubricLog(rubrics_path(dataset.name), rubric),
         RemarkLog(remarks_path(dataset.name)),
         lambda: parts_of(dataset.interactions, split, folder),
+        begun=any(one.closed for one in rounds_of(dataset.name)),
     )
 
 

@@ -13,11 +13,13 @@ MATERIAL = 30  # remarks that are listed, the newest
 
 @dataclass(frozen=True)
 class Book:
-    """`parts` gives the part of each item that is assigned."""
+    """`parts` gives the part of each item that is assigned; `begun` says that a round was closed
+    before the room opened."""
 
     log: RubricLog
     remarks: RemarkLog
     parts: Callable[[], Mapping[str, str]] = dict
+    begun: bool = False
 
     def refresh(self) -> None:
         self.log.refresh()
@@ -25,10 +27,10 @@ class Book:
 
     @property
     def first_round(self) -> bool:
-        """Whether no version was accepted yet and nothing was said of a judge: then the rubric is
-        folded away, so that the first labels are the expert's own."""
+        """Whether no round was closed, no version accepted and nothing said of a judge yet: then
+        the rubric is folded away, so that the first labels are the expert's own."""
         accepted = any(one.kind == "accepted" for one in self.log.entries)
-        return not accepted and not self.remarks.all
+        return not self.begun and not accepted and not self.remarks.all
 
     @property
     def material(self) -> Sequence[Remark]:

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from judgelab.data.frozen import Before, labelled_before
 from judgelab.data.rubrics import Entry, MovedError
+from judgelab.data.seen import Before, labelled_before
 from judgelab.review.book import Book
 from judgelab.review.diffs import difference
 from judgelab.review.forms import typed
