@@ -123,7 +123,7 @@ def here(page: Any) -> str:
 
 def test_twenty_by_keyboard_alone_then_edits_and_undoes(served: Served, page: Any) -> None:
     page.goto(served.link)
-    keys(page, "Tab", "Tab", "Tab")
+    keys(page, "Tab", "Tab", "Tab", "Tab")
     assert page.evaluate("document.activeElement.textContent") == "Start"
     with page.expect_navigation():
         keys(page, "Enter")
@@ -284,6 +284,14 @@ def test_no_page_needs_a_script(served: Served, browser: Any) -> None:
     context.close()
 
 
+def propose(page: Any, more: str) -> None:
+    text = page.get_by_label("The rubric as it should be")
+    text.fill(f"{text.input_value()}\n\n{more}")
+    page.get_by_label("Why?").fill("It was missing.")
+    page.get_by_role("button", name="Propose").click()
+    assert "Proposed as number" in page.locator(".notice").inner_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_pass_an_accessibility_checker(served: Served, browser: Any, scheme: str) -> None:
@@ -313,6 +321,19 @@ def test_the_pages_pass_an_accessibility_checker(served: Served, browser: Any, s
         for path in ("history?id=item-001", "item?queue=search&about=the"):
             page.goto(served.link + path)
             check(path)
+        page.goto(f"{served.link}rubric")
+        propose(page, f"Days count, {width}.")
+        check("a proposal")
+        page.get_by_role("button", name="Accept").click()
+        assert "is in force now" in page.locator(".notice").inner_text()
+        check("an accepted one")
+        propose(page, f"Nothing counts, {width}.")
+        page.get_by_role("button", name="Decline").click()
+        assert "Say why it is declined" in page.locator(".wrong").inner_text()
+        check("a reason is asked for")
+        page.get_by_label("Reason").fill("It is too short.")
+        page.get_by_role("button", name="Decline").click()
+        assert "The rubric stays" in page.locator(".notice").inner_text()
         page.goto(f"{served.link}item?id=item-002")
         content = str(page.get_attribute("body", "data-content"))
         log = EventLog(served.path)

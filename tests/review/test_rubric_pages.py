@@ -274,6 +274,8 @@ def test_a_difference_names_words_and_leaves_out_what_is_the_same() -> None:
     (words,) = [one for one in found if one.kind == "changed"]
     assert ("new", ", or ten") in words.pieces
     assert [one.pieces[0] for one in found if one.kind == "new"] == [("new", "one more")]
+    (grown, added) = difference("one two three", "one two four\nand more")
+    assert (grown.kind, added.kind) == ("changed", "new")
     assert difference("a", "a") == []
     gone, new = difference("entirely of this", "quite another thing, and longer")
     assert (gone.kind, new.kind) == ("gone", "new")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import zip_longest
 
 AROUND = 2  # unchanged lines that are shown beside a change
 MOST = 2_000  # words of a paragraph that are compared one by one: the work grows with their square
@@ -57,17 +58,15 @@ def _unchanged(lines: Sequence[str], first: bool, last: bool) -> Iterator[Line]:
 
 
 def _changed(was: Sequence[str], now: Sequence[str]) -> Iterator[Line]:
-    """Line against line where there are as many, with the words that differ."""
-    if len(was) == len(now):
-        for one, other in zip(was, now, strict=True):
-            if pieces := _words(one, other):
-                yield Line(pieces)
-            else:
-                yield Line([("gone", one)])
-                yield Line([("new", other)])
-        return
-    yield from (Line([("gone", line)]) for line in was)
-    yield from (Line([("new", line)]) for line in now)
+    """Line against line as far as both go, with the words that differ."""
+    for one, other in zip_longest(was, now):
+        if one is not None and other is not None and (pieces := _words(one, other)):
+            yield Line(pieces)
+            continue
+        if one is not None:
+            yield Line([("gone", one)])
+        if other is not None:
+            yield Line([("new", other)])
 
 
 def _words(was: str, now: str) -> list[Piece]:

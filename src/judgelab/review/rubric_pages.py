@@ -96,14 +96,15 @@ class RubricPages:
         }
 
     def _before(self, now: str) -> list[Before]:
-        """Where the labels of this room decide."""
+        """Where the labels of this room decide, and some of them say under which text they were
+        given."""
         room = self.room
         if not room.principal:
             return []
         content = {id_: one.content for id_, one in room.items.items()}
-        return labelled_before(
-            room.labelled, room.log, content, self.book.parts(), now, room.expert
-        )
+        parts = self.book.parts()
+        found = labelled_before(room.labelled, room.log, content, parts, now, room.expert)
+        return found if any(one.labels > one.unknown for one in found) else []
 
     def _propose(self, form: Mapping[str, str]) -> Response:
         text, why = typed(form.get("text", "")), typed(form.get("why", ""))
