@@ -151,7 +151,7 @@ def _race_in_words(race: Mapping[str, Any] | None) -> list[str]:
         return []
     share = race["asked"] / max(1, race["planned"])
     promise = (
-        f"the best of all is among them with probability {race['alpha']:.0%} at most"
+        f"the best of all is among the stopped with probability {race['alpha']:.0%} at most"
         if race["kind"] == "safe"
         else "fast, without a promise that the best of all is not among the stopped"
     )

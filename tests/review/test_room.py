@@ -10,8 +10,9 @@ from rooms import item, room
 
 from judgelab.data.events import CANNOT, ConflictError, EventLog, Given
 from judgelab.data.schema import Dataset
+from judgelab.data.standing import Said
 from judgelab.review.queues import OF_RUNS, QUEUES, like, search, stratified, unlabelled
-from judgelab.review.room import Room, Said
+from judgelab.review.room import Room
 from judgelab.types import Annotation
 
 GOOD = "It says number {} where the table says another one, so the reader is misled."

@@ -59,7 +59,7 @@ class Standing:
     def __init__(self, dataset: Dataset, log: EventLog, expert: str, principal: bool) -> None:
         self.log, self.expert = log, expert
         self.items = {one.id: one for one in dataset.interactions}
-        self._files = _from_files(dataset, expert, principal)
+        self._files = from_files(dataset, expert, principal)
 
     def said(self, id_: str) -> Said:
         """The label in force: the newest event, else what the files say."""
@@ -119,7 +119,8 @@ def shows(state: str, said: Said) -> bool:
     return state.rpartition("-")[2] == said.hash
 
 
-def _from_files(dataset: Dataset, expert: str, principal: bool) -> dict[str, Said]:
+def from_files(dataset: Dataset, expert: str, principal: bool) -> dict[str, Said]:
+    """What the dataset's own files hold of this expert: the labels that decide, or second ones."""
     if principal:
         return {id_: Said(one.label, one.critique) for id_, one in dataset.labels.items()}
     own = (one for one in dataset.annotations if one.annotator == expert)

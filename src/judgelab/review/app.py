@@ -19,10 +19,11 @@ from starlette.routing import Route
 from judgelab.data.events import CANNOT, ConflictError, Event
 from judgelab.data.links import links_of
 from judgelab.data.remarks import AGREEMENT, DISAGREEMENT
+from judgelab.data.standing import Said
 from judgelab.errors import UserError
 from judgelab.review import forms, rendering
 from judgelab.review.queues import OF_RUNS, QUEUES, Queue
-from judgelab.review.room import SETTLED, Room, Said, Standing, said_in
+from judgelab.review.room import SETTLED, Room, Standing
 from judgelab.review.rubric_pages import RubricPages
 from judgelab.review.safety import App, Guard, Refusal, RefusedError, read_form
 from judgelab.review.told import Opinion, wrong_reasons
@@ -350,7 +351,7 @@ class Pages:
         return self._open(queue, order, id_)
 
     def _nudges(self, saved: Event | None) -> list[str]:
-        return self.room.nudges(saved.id, said_in(saved)) if saved else []
+        return self.room.nudges(saved.id, Said.of(saved)) if saved else []
 
     def _saved(self, number: str, kind: str = "label") -> Event | None:
         """The event that a page speaks of: what the log holds, whatever the address says."""

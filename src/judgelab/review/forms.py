@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from judgelab.data.events import CANNOT, VERDICTS, Event
-from judgelab.review.room import Said
+from judgelab.data.standing import Said
 
 LONGEST = 86_400.0  # seconds; a page that was open longer says nothing of the time spent
 

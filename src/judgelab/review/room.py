@@ -9,11 +9,11 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from judgelab.data.annotations import ExpertLabel, age
 from judgelab.data.critiques import contradicts, is_terse, names_something, restates
 from judgelab.data.events import CANNOT, Event, EventLog, Given
 from judgelab.data.remarks import Remark
 from judgelab.data.schema import Dataset
+from judgelab.data.standing import Said, from_files
 from judgelab.review.book import Book
 from judgelab.review.told import Opinion, Told
 from judgelab.types import Example, Interaction, Label, canonical_json, sha256
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 EXAMPLES = 4  # of the expert's own critiques on a page
 SETTLED = ("label_wrong", "criterion_changed")
 LOOKED_AT = 200  # labels, at most, to find them
-
-
-@dataclass(frozen=True)
-class Said:
-    """A verdict with its words, as it stands or as it was typed; `verdict` is "" where none is."""
-
-    verdict: str = ""
-    critique: str = ""
-    missing: str = ""
-    could_be_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,8 @@ class Room:
 
     def __post_init__(self) -> None:
         self.items = {one.id: one for one in self.dataset.interactions}
-        self.from_files = self._from_files()
+        files = from_files(self.dataset, self.expert, self.principal)
+        self.from_files = {id_: Standing(said) for id_, said in files.items()}
         self._lock = threading.Lock()
         self._space_lock = threading.Lock()
         self._seen: tuple[int, int] = (0, 0)
@@ -168,7 +159,7 @@ class Room:
             if event.sequence == undo.sequence:
                 break
             standing.append(event) if event.kind == "label" else standing.pop()
-        return said_in(standing[-1]) if standing else None
+        return Said.of(standing[-1]) if standing else None
 
     def save(self, id_: str, said: Said, head: int | None, seconds: float | None) -> Event:
         """A label; it is on disk when this returns. The same again is the same label.
@@ -286,24 +277,8 @@ class Room:
             item = self.items.get(event.id)
             if item is not None and item.content == event.content:
                 made.pop(event.id, None)
-                made[event.id] = Standing(said_in(event), event)
+                made[event.id] = Standing(Said.of(event), event)
         return made
-
-    def _from_files(self) -> dict[str, Standing]:
-        if self.principal:
-            labels = dict(self.dataset.labels)
-        else:
-            own = [a for a in self.dataset.annotations if a.annotator == self.expert]
-            labels = {
-                one.id: ExpertLabel(one.label, one.critique, one.annotator)
-                for one in sorted(own, key=age)
-            }
-        return {id_: Standing(Said(one.label, one.critique)) for id_, one in labels.items()}
-
-
-def said_in(event: Event) -> Said:
-    """What a label event says."""
-    return Said(event.verdict or "", event.critique, event.missing, event.could_be_better)
 
 
 def fields_of(item: Interaction) -> list[str]:
