@@ -14,8 +14,7 @@ import rooms
 from rooms import Answer, Visitor, visitor
 
 from judgelab.data.remarks import Remark, RemarkLog
-from judgelab.data.rubrics import RubricLog, rubrics_path
-from judgelab.review import rubric_pages
+from judgelab.data.rubrics import LONGEST, RubricLog, rubrics_path
 from judgelab.review.book import Book
 from judgelab.review.diffs import difference
 from judgelab.review.room import Room
@@ -282,6 +281,6 @@ def test_a_difference_names_words_and_leaves_out_what_is_the_same() -> None:
 
 
 def test_a_hostile_difference_takes_no_time() -> None:
-    text = "a\n" * (rubric_pages.LONGEST // 2)
+    text = "a\n" * (LONGEST // 2)
     assert difference(text, "b\n" + text.replace("a", "b", 5))
     assert difference("a " * 20_000, "b " * 20_000)

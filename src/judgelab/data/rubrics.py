@@ -30,6 +30,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "accepted": ("proposal",),
     "declined": ("proposal",),
 }
+LONGEST = 40_000  # characters of a proposal
 FIRST = "as it was found"
 BY_HAND = "edited by hand"
 

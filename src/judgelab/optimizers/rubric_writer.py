@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from judgelab.data.critiques import is_usable
 from judgelab.data.remarks import Remark
+from judgelab.data.rubrics import LONGEST
 from judgelab.data.split import Split
 from judgelab.models.base import Model, Reply, Request, Turn
 from judgelab.optimizers.exam import mixed
@@ -28,7 +29,6 @@ say what you changed and which comments led you to it; between <rubric> and </ru
 new rubric."""
 _WHY = re.compile(r"<why>(.*?)</why>", re.S)
 _RUBRIC = re.compile(r"<rubric>(.*)</rubric>", re.S)
-LONGEST = 40_000  # characters of a rubric
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from judgelab.data.rubrics import Entry, MovedError
+from judgelab.data.rubrics import LONGEST, Entry, MovedError
 from judgelab.data.seen import Before, labelled_before
 from judgelab.review.book import Book
 from judgelab.review.diffs import difference
@@ -20,7 +20,6 @@ from judgelab.review.rendering import markdown
 from judgelab.review.room import Room
 from judgelab.review.safety import read_form
 
-LONGEST = 40_000  # characters of a rubric
 SAID = {
     "proposed": "Proposed as number {}. Nothing is in force until it is accepted.",
     "accepted": "Accepted: proposal {} is in force now, as version {}.",
