@@ -354,10 +354,10 @@ def test_other_people_feed_the_ceiling(lab: Path) -> None:
     say("4", CANNOT, "bob")
     dataset = loaded(ROWS)
     assert dataset.labels.keys() == {"1", "2"}
-    at = EventLog(labels_path("mine")).events[0].at
+    first, second, _ = EventLog(labels_path("mine")).events
     assert set(dataset.annotations) == {
-        Annotation("1", "bob", "fail", "no", at),
-        Annotation("3", "bob", "fail", "", at),
+        Annotation("1", "bob", "fail", "no", first.at),
+        Annotation("3", "bob", "fail", "", second.at),
     }
     assert loaded(ROWS, expert="bob").labels.keys() == {"1", "3"}
 
