@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from judgelab.data.looks import Look, Looks, look, opened, read_looks, saw
+from judgelab.data.looks import Look, Looks, opened, read_looks, saw, take
 from judgelab.errors import ClaimError, ConfigError, DataError
 from labs import at_once
+
+
+def look(path: Path, variant: str, data: str, budget: int, *, run: str = "", **raised: Any) -> Look:
+    """The look of one judge."""
+    (found,) = take(path, {variant: run}, data, budget, **raised)
+    return found
 
 
 def test_looks_are_counted_and_written_down(tmp_path: Path) -> None:
@@ -108,8 +115,8 @@ def test_a_raise_needs_a_reason_and_goes_up(
 def test_two_processes_do_not_take_the_same_look(tmp_path: Path) -> None:
     path = tmp_path / "looks.jsonl"
     code = (
-        "import sys; from pathlib import Path; from judgelab.data.looks import look\n"
-        "for n in range(20): look(Path(sys.argv[1]), f'{sys.argv[2]}{n}', 'data', 100)"
+        "import sys; from pathlib import Path; from judgelab.data.looks import take\n"
+        "for n in range(20): take(Path(sys.argv[1]), {f'{sys.argv[2]}{n}': ''}, 'data', 100)"
     )
     at_once(code, path)
     numbers = [json.loads(line)["number"] for line in path.read_text().splitlines()]

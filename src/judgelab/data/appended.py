@@ -32,6 +32,28 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
+def appending(path: Path) -> Iterator[int]:
+    """The file to append to, made where it is not there, under a lock across processes."""
+    created = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    with locked(file, fcntl.LOCK_EX):
+        yield file
+        if created:
+            sync_folder(path.parent)
+
+
+def cut_torn(file: int) -> bytes:
+    """The file's whole lines; a last one that a dying process tore was never shown as saved, and
+    goes."""
+    data = os.pread(file, os.fstat(file).st_size, 0)
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.ftruncate(file, len(whole))
+    return whole
+
+
+@contextmanager
 def locked(file: int, how: int) -> Iterator[None]:
     """An open file under a lock across processes; closed at the end, which unlocks it."""
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab import resources
-from judgelab.data.appended import locked, sync_folder, write_whole
+from judgelab.data.appended import appending, locked, write_whole
 from judgelab.errors import DataError, UserError
 
 KINDS = ("label", "undo")
@@ -199,10 +199,7 @@ class EventLog:
             OSError: it could not be written whole; the file is as it was.
         """
         with self._lock:
-            created = not self.path.exists()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            with locked(file, fcntl.LOCK_EX):
+            with appending(self.path) as file:
                 self._read(file)
                 chain = self.chain(given.key)
                 if chain.head != supersedes or (given.kind == "undo" and not chain.standing):
@@ -216,8 +213,6 @@ class EventLog:
                 )
                 self._set_aside(file)
                 write_whole(file, ("\n" if self._unended else "") + _line(event))
-                if created:
-                    sync_folder(self.path.parent)
                 self._read(file)
             return self.events[event.sequence - 1]
 

@@ -98,19 +98,6 @@ def read_looks(path: Path) -> Looks:
         return _looks(path, file)
 
 
-def look(
-    path: Path,
-    variant: str,
-    data: str,
-    budget: int,
-    *,
-    run: str = "",
-    raised: tuple[int, str] | None = None,
-) -> Look:
-    """The look at test of one judge; see `take`."""
-    return take(path, {variant: run}, data, budget, raised=raised)[0]
-
-
 def take(
     path: Path,
     judges: Mapping[str, str],
@@ -144,7 +131,8 @@ def take(
             _check_room(path, len(known.taken), len(new), more)
             _append(file, {"raised": more, "from": in_force, "reason": " ".join(reason.split())})
             in_force = more
-        _check_room(path, len(known.taken), len(new), in_force)
+        else:
+            _check_room(path, len(known.taken), len(new), in_force)
         for number, judge in enumerate(new, len(known.taken) + 1):
             entry = {"number": number, "budget": in_force}
             _append(file, entry | {"variant": judge, "data": data, "run": judges[judge]})

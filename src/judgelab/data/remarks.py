@@ -6,9 +6,7 @@ reason. Only ever appended to; the newest remark of an expert on an item and a r
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab import resources
-from judgelab.data.appended import locked, sync_folder, write_whole
+from judgelab.data.appended import appending, cut_torn, write_whole
 from judgelab.errors import DataError
 from judgelab.types import sha256
 
@@ -111,23 +109,19 @@ class RemarkLog:
         """One remark more; it is on disk when this returns. Raises OSError where it is not."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         line = json.dumps(asdict(remark) | {"at": at}, ensure_ascii=False, allow_nan=False)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        created = not self.path.exists()
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        with locked(file, fcntl.LOCK_EX):
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":
-                # A line that a dying process tore was never shown as saved.
-                os.ftruncate(file, os.pread(file, size, 0).rfind(b"\n") + 1)
+        with appending(self.path) as file:
+            cut_torn(file)
             write_whole(file, line + "\n")
-            if created:
-                sync_folder(self.path.parent)
         self.refresh()
 
     @property
     def all(self) -> Sequence[Remark]:
         """The remarks that count, of everybody on every run, the oldest first."""
         return sorted(self._newest.values(), key=lambda one: one.at)
+
+    def on(self, expert: str, id_: str, content: str, run: str) -> Remark | None:
+        """The remark that counts of one expert on an item's texts and a run."""
+        return self._newest.get((expert, id_, content, run))
 
     def of(self, expert: str, run: str) -> Sequence[Remark]:
         """The remarks that count of one expert on one run."""

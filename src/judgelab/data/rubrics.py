@@ -7,7 +7,6 @@ Only accepting a proposal changes the file.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab import prompts, resources
-from judgelab.data.appended import locked, sync_folder, write_whole
+from judgelab.data.appended import appending, cut_torn, sync_folder, write_whole
 from judgelab.errors import ConfigError, DataError, UserError
 from judgelab.types import sha256
 
@@ -234,22 +233,12 @@ class RubricLog:
     @contextmanager
     def _writing(self) -> Iterator[int]:
         """The file under its lock, read; a last line that a dying process tore is gone."""
-        with self._lock:
-            created = not self.path.exists()
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            with locked(file, fcntl.LOCK_EX):
-                data = os.pread(file, os.fstat(file).st_size, 0)
-                whole = data[: data.rfind(b"\n") + 1]
-                self._take(whole)
-                if len(whole) < len(data):
-                    os.ftruncate(file, len(whole))
-                try:
-                    yield file
-                finally:
-                    self._seen = (0, 0)
-                if created:
-                    sync_folder(self.path.parent)
+        with self._lock, appending(self.path) as file:
+            self._take(cut_torn(file))
+            try:
+                yield file
+            finally:
+                self._seen = (0, 0)
 
     def _take(self, data: bytes) -> None:
         entries: list[Entry] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from judgelab.data.annotations import age
 from judgelab.data.events import CANNOT, Event, EventLog, Given
@@ -33,6 +34,19 @@ class Said:
         """What a label event says."""
         texts = event.critique.strip(), event.missing.strip()
         return cls(event.verdict or "", *texts, event.could_be_better)
+
+    def given(self, id_: str, content: str, expert: str, **more: Any) -> Given:
+        """As an event to append; `more` are other fields of it."""
+        return Given(
+            id=id_,
+            content=content,
+            expert=expert,
+            verdict=self.verdict,
+            critique=self.critique,
+            missing=self.missing,
+            could_be_better=self.could_be_better,
+            **more,
+        )
 
     @property
     def wrong(self) -> str:
@@ -89,16 +103,7 @@ class Standing:
 
     def given(self, id_: str, said: Said, visible: Mapping[str, object]) -> Given:
         """The label as an event to append."""
-        return Given(
-            id=id_,
-            content=self.items[id_].content,
-            expert=self.expert,
-            verdict=said.verdict,
-            critique=said.critique,
-            missing=said.missing,
-            could_be_better=said.could_be_better,
-            visible=visible,
-        )
+        return said.given(id_, self.items[id_].content, self.expert, visible=visible)
 
     def _key(self, id_: str) -> tuple[str, str, str]:
         return self.expert, id_, self.items[id_].content

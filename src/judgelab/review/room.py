@@ -93,7 +93,7 @@ class Room:
         if self.told is None or id_ not in self.labelled:
             return None
         label = self.labelled[id_].said.verdict
-        found = self.told.remarks(self.expert).get(id_)
+        found = self.told.remark(self.expert, id_)
         # "My label is wrong" is settled by changing it.
         settled = found is not None and (found.label == label or found.says in SETTLED)
         return found if settled else None
@@ -171,14 +171,10 @@ class Room:
         if standing and standing.event and standing.said == said:
             return standing.event
         item = self.items[id_]
-        given = Given(
-            id=id_,
-            content=item.content,
-            expert=self.expert,
-            verdict=said.verdict,
-            critique=said.critique,
-            missing=said.missing,
-            could_be_better=said.could_be_better,
+        given = said.given(
+            id_,
+            item.content,
+            self.expert,
             seconds=seconds,
             rubric=self.rubric(),
             visible={

@@ -66,6 +66,10 @@ class Told:
         opinion = self.opinions.get(id_)
         return opinion is not None and opinion.verdict == label
 
+    def remark(self, expert: str, id_: str) -> Remark | None:
+        """The one on an item; see `remarks`."""
+        return self.log.on(expert, id_, self.content.get(id_, ""), self.run)
+
     def remarks(self, expert: str) -> dict[str, Remark]:
         """By item, those that still fit its texts and the judge's verdict."""
         return {
