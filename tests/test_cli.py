@@ -67,7 +67,8 @@ def test_a_command_says_what_its_words_are(lab):
             *(("holdout",), ("rerun",), ("probe",), ("compare",), ("calls", "export")),
         ),
         "OVERRIDES are Hydra's": (
-            *(("run",), ("data", "check"), ("data", "split"), ("propose", "rubric")),
+            *(("run",), ("data", "check"), ("data", "split"), ("data", "coverage")),
+            *(("propose", "rubric"),),
         ),
     }
     for what, commands in said.items():

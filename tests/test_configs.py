@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from judgelab import axes, plans
 from judgelab import config as configs
+from judgelab.data.dimensions import Dimensions
 from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.demos.base import DemoSelector
@@ -35,6 +36,7 @@ CONTRACTS: dict[str, type] = {
     "tracking": MLflowTracking,
     "optimizer": Optimizer,
     "search": Search,
+    "dimensions": Dimensions,
 }
 # What every yaml of a group accepts, used or not.
 COMMON = {
@@ -50,6 +52,7 @@ COMMON = {
 }
 # The option of a group that means "no such part" builds nothing.
 EMPTY = {("model", "none"), ("tracking", "none"), ("optimizer", "none")}
+EMPTY |= {("dimensions", "none")}
 EMPTY |= {("search", name) for name in ("grid", "random", "tpe")}  # settings, no part
 # What a yaml leaves to the user.
 NEEDED = {

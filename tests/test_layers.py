@@ -30,7 +30,7 @@ FLOORS = (
     ("prompts", "parsing"),
     ("data", "metrics", "models"),
     ("calls", "demos", "expert", "scoring"),
-    ("judges", "axes", "rules"),
+    ("judges", "axes", "coverage", "rules"),
     ("variants", "estimates"),
     ("selection", "optimizers", "search"),
     ("tracking", "sentences", "study"),

@@ -169,6 +169,8 @@ CASES = (
     Case("data check dataset=jsonl dataset.path={KEY}.jsonl", 2, says="OPENAI_API_KEY"),
     Case("data split " + OWN, 0),
     Case("data split dataset=none", 2),
+    Case("data coverage " + OWN, 0),
+    Case("data coverage --by {KEY}", 2, says="--by ***"),
     Case("review " + OWN + " --queue best", 2),
     Case("review " + OWN + " --expert {KEY} --queue best", 2),
     Case(f"data export q.csv --all {OWN}", 0),

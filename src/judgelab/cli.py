@@ -199,6 +199,22 @@ def split(overrides: Sequence[str]) -> None:
     command.split(overrides)
 
 
+@data.command(epilog=OF_OVERRIDES)
+@click.argument("overrides", nargs=-1)
+@click.option("--by", metavar="A,B", help="These dimensions alone; else all.")
+@click.option("--thin", type=click.IntRange(1), default=5, show_default=True,
+              help="Fewer labels are thin.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Every cell as JSON.")
+def coverage(overrides: Sequence[str], by: str | None, thin: int, as_json: bool) -> None:
+    """Which combinations of dimensions have items, labels and fails.
+
+    Empty and thin ones come first. Labels of test are counted and stay closed.
+    """
+    from judgelab.commands import coverage as command
+
+    command.show_coverage(overrides, by=by, thin=thin, as_json=as_json)
+
+
 @data.command("export")
 @click.argument("words", nargs=-1, metavar="[FILE] [OVERRIDES]...")
 @click.option("--all/--unlabelled", "everything", help="All items, with their labels.")

@@ -91,6 +91,7 @@ class RunConfig:
     demos: Any = None
     optimizer: Any = None
     tracking: Any = None
+    dimensions: Any = None
     scores: Scores = field(default_factory=Scores)
     search: Search = field(default_factory=Search)
     probe: Probe = field(default_factory=Probe)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from rooms import item, room
 
+from judgelab.data.cells import grid
+from judgelab.data.dimensions import Dimensions
 from judgelab.data.events import CANNOT, ConflictError, EventLog, Given
 from judgelab.data.schema import Dataset
 from judgelab.data.standing import Said
@@ -202,3 +204,14 @@ def test_every_queue_is_a_function_of_the_room(tmp_path: Path) -> None:
             continue
         about = {"words": "number", "id": "i1", "": ""}[queue.about]
         assert set(queue.order(made, about)) == set(made.items)
+
+
+def test_thin_cells_are_those_of_the_dimensions(tmp_path: Path) -> None:
+    items = [item(f"i{n}", dimensions={"f": "ab"[n % 2], "day": str(n)}) for n in range(8)]
+    yaml = Dimensions("own", "A tool.", {"f": {"a": "one", "b": "two", "c": "three"}})
+    made = room(tmp_path, items, dimensions=yaml)
+    for id_ in ("i0", "i2", "i4"):
+        label(made, id_, "pass")
+    order = [id_ for id_ in QUEUES["stratified"].order(made, "") if id_ not in made.labelled]
+    assert set(order[:3]) < {"i1", "i3", "i5", "i7"}, "b has none of the labels, whatever the day"
+    assert made.grid == grid(items, yaml)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -58,3 +61,12 @@ def _dimensions(dataset: Dataset, made: Split) -> dict[str, dict[str, Counter[st
         for dimension, value in example.interaction.dimensions.items():
             found[dimension][value][part] += 1
     return found
+
+
+def would_be(dataset: Dataset, config: SplitConfig) -> Split:
+    """The split, made in a folder that is thrown away: a look assigns nobody for good."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = resources.lab() / "splits" / f"{config.name}.csv"
+        if kept.exists():
+            shutil.copy(kept, folder)
+        return make_split(dataset, config, Path(folder))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from judgelab import config as configs
 from judgelab import prompts, resources
 from judgelab.commands import show
+from judgelab.data.dimensions import Dimensions
 from judgelab.data.events import EventLog, again_path, labels_path
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
@@ -48,6 +49,7 @@ def review(
         node, judge = configs.resolved(config.dataset), config.judge
         rubric, seed = judge.get("rubric"), config.seed
         split = configs.resolved(config.split)
+        dimensions = configs.resolved(config.dimensions) if config.dimensions else None
     chosen = configs.build(node, DatasetConfig, "dataset")
     log = EventLog(labels_path(chosen.name))
     name = (expert or chosen.expert or "").strip()
@@ -77,6 +79,7 @@ def review(
     principal_here = name == principal and again is None
     book = _book(rubric, dataset, configs.build(split, SplitConfig, "split"))
     room = Room(dataset, log, name, principal_here, chosen.links, seed, rubric_now, told, book)
+    room.dimensions = configs.build(dimensions, Dimensions, "dimensions") if dimensions else None
     at = place(host, port, dataset.name, f"/item?queue={queue}" if queue else "/")
     done = len(room.labelled)
     notes = [

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from judgelab import resources
 from judgelab.commands import show
+from judgelab.commands.data import would_be
 from judgelab.data.schema import Dataset
-from judgelab.data.split import Split, SplitConfig, make_split
+from judgelab.data.split import SplitConfig
 from judgelab.errors import UserError
 from judgelab.expert.ceiling import Ceiling, ceiling_of
 from judgelab.expert.drift import Drift, by_round, drift
@@ -83,7 +80,7 @@ def _labels(dataset: Dataset, config: SplitConfig) -> dict[str, Any]:
         "all": Counter(known.label for known in dataset.labels.values())
     }
     try:
-        made = _would_be(dataset, config)
+        made = would_be(dataset, config)
     except UserError as error:  # said, but no reason to say nothing of the labels
         return {"mode": None, "parts": _parts(whole), "groups": None, "note": str(error)}
     counts = made.counts()
@@ -97,15 +94,6 @@ def _labels(dataset: Dataset, config: SplitConfig) -> dict[str, Any]:
         "groups": len(groups) if any(count > 1 for count in groups.values()) else None,
         "note": None,
     }
-
-
-def _would_be(dataset: Dataset, config: SplitConfig) -> Split:
-    """The split, made in a folder that is thrown away: a look assigns nobody for good."""
-    with tempfile.TemporaryDirectory() as folder:
-        kept = resources.lab() / "splits" / f"{config.name}.csv"
-        if kept.exists():
-            shutil.copy(kept, folder)
-        return make_split(dataset, config, Path(folder))
 
 
 def _parts(counts: Mapping[str, Counter[Any]]) -> list[dict[str, Any]]:

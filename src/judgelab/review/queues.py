@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from judgelab.data.dimensions import Cell
 from judgelab.review.room import Room
-from judgelab.types import Interaction
 
 MOST = 500  # items of a search that are listed
 
@@ -45,10 +45,10 @@ def unlabelled(room: Room, about: str = "") -> list[str]:
 
 def stratified(room: Room, about: str = "") -> list[str]:
     """What was labelled here, then always one of the cell that has the fewest labels."""
-    cells: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    cells: dict[Cell, list[str]] = defaultdict(list)
     for id_ in reversed(_shuffled(room)):
-        cells[_cell(room.items[id_])].append(id_)
-    filled = Counter(_cell(room.items[id_]) for id_ in room.labelled)
+        cells[room.grid.of(room.items[id_])].append(id_)
+    filled = Counter(room.grid.of(room.items[id_]) for id_ in room.labelled)
     heap = [(filled[cell], place, ids) for place, (cell, ids) in enumerate(cells.items())]
     heapq.heapify(heap)
     found = []
@@ -123,7 +123,7 @@ QUEUES = {
         Queue(
             "stratified",
             "Thin cells",
-            "First what there are the fewest labels of, by the data's dimensions.",
+            "First what there are the fewest labels of, by the dimensions' combinations.",
             stratified,
         ),
         Queue(
@@ -153,10 +153,6 @@ QUEUES = {
 
 
 OF_RUNS = ("disagreements", "reasons", "uncertain")  # these need a run
-
-
-def _cell(item: Interaction) -> tuple[str, ...]:
-    return tuple(f"{name}={value}" for name, value in sorted(item.dimensions.items()))
 
 
 def _shuffled(room: Room) -> list[str]:

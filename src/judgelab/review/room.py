@@ -9,7 +9,9 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from judgelab.data.cells import Grid, grid
 from judgelab.data.critiques import contradicts, is_terse, names_something, restates
+from judgelab.data.dimensions import Dimensions
 from judgelab.data.events import CANNOT, Event, EventLog, Given
 from judgelab.data.remarks import Remark
 from judgelab.data.schema import Dataset
@@ -48,6 +50,7 @@ class Room:
         rubric: the hash of the rubric in force, or None.
         told: what a run's judge said, where a run is looked at.
         book: the rubric with its versions and proposals, where the judge has one.
+        dimensions: what the items differ in, where a yaml says so.
     """
 
     dataset: Dataset
@@ -59,6 +62,7 @@ class Room:
     rubric: Callable[[], str | None] = lambda: None
     told: Told | None = None
     book: Book | None = None
+    dimensions: Dimensions | None = None
 
     def __post_init__(self) -> None:
         self.items = {one.id: one for one in self.dataset.interactions}
@@ -69,6 +73,11 @@ class Room:
         self._seen: tuple[int, int] = (0, 0)
         self._labelled = dict(self.from_files)
         self._teaches: dict[tuple[str, str, str], bool] = {}
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The cells that the items lie in, those of judgelab data coverage."""
+        return grid(self.dataset.interactions, self.dimensions)
 
     @property
     def stamp(self) -> tuple[int, int]:

@@ -7,18 +7,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from judgelab import config as configs
 from judgelab.calls import accounts
+from judgelab.coverage import Covered, coverage_of
+from judgelab.data.dimensions import Dimensions
 from judgelab.data.schema import Dataset
+from judgelab.data.split import SplitConfig, recorded_split
 from judgelab.metrics.names import named
 from judgelab.rules import HARDLY
 from judgelab.tracking import pages, pictures, texts
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.improved import improved
-from judgelab.tracking.sourced import Source, counted, summed
+from judgelab.tracking.sourced import Source, counted, estimated, summed
 from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, STOPPED, Sweep, same_judge
 
 WITH_TEST = "with texts of test items"  # in the head of a report that shows some
 SHOWN = 20  # disagreements of a kind
+CELLS = 18  # of the dimensions
 # A judge's row: heading -> the scorecard's name.
 HEADLINE = {
     "agreement": "agreement",
@@ -88,6 +93,7 @@ class Contents:
             "rubric": self._rubric(),
             "moved": self.moved,
             "parts": [] if self.moved else self._parts(),
+            "coverage": None if self.moved else self._coverage(),
             "unlabelled": counted(len(self.dataset.interactions) - len(self.dataset.examples)),
             "heads": self._heads(),
             "excluded": self._excluded(),
@@ -243,6 +249,31 @@ class Contents:
             if part in labels
         ]
 
+    def _coverage(self) -> dict[str, Any] | None:
+        """The cells of the dimensions, as `judgelab data coverage` counts them; None where no item
+        has a dimension."""
+        folder = self.sweep.ranked[0]
+        config, rows = folder.config, folder.assignment
+        settings = configs.build(config["split"], SplitConfig, "split")
+        split = recorded_split(self.dataset, settings, folder.record["mode"], rows)
+        node = config.get("dimensions")  # older runs know no dimensions
+        declared = configs.build(node, Dimensions, "dimensions") if node else None
+        found = coverage_of(self.dataset, split, declared)
+        if not found.grid.names:
+            return None
+        shown = found.first(CELLS)
+        left = len(found.rows) - len(shown)
+        counts = {name: counted(number) for name, number in found.counts.items()}
+        return {
+            "names": found.grid.names,
+            "rows": [_covered(row) for row in shown],
+            "left": counted(left) if left else "",
+            "counts": counts,
+            "thin": counted(found.thin),
+            "declared": found.grid.declared,
+            "closed": found.counts["closed"] > 0,
+        }
+
     def _picture(self, name: str) -> dict[str, Any]:
         return {"source": _inline(self.sweep.folder, name), "caption": PICTURES[name], "name": name}
 
@@ -302,6 +333,17 @@ class Contents:
             "clustered": any(str(m["method"]).endswith("_clustered") for m in metrics),
             "policy": self.sweep.complete[0].scores["policy"] if self.sweep.complete else "error",
         }
+
+
+def _covered(row: Covered) -> dict[str, Any]:
+    of = row.interval
+    return {
+        "cell": [value or "–" for value in row.cell],
+        **{name: counted(getattr(row, name)) for name in ("n", "labelled", "open", "fails")},
+        "rate": "" if row.rate is None else estimated(row.rate, of.lo, of.hi),
+        "state": row.state,
+        "odd": row.odd,
+    }
 
 
 def _matrix(folder: RunFolder) -> str:

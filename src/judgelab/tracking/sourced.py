@@ -72,6 +72,12 @@ def counted(number: int) -> Markup:
     return _data(COUNTED, number, f"{number:,}", {})
 
 
+def estimated(value: float, lo: float | None, hi: float | None) -> Markup:
+    """A share with its interval that is in no file: it was counted for the page."""
+    said = in_words_of({"value": value, "lo": lo, "hi": hi})
+    return _data(COUNTED, value, said, {"data-lo": lo, "data-hi": hi})
+
+
 def summed(usd: float) -> Markup:
     """Money that is in no file: it was summed for the page."""
     return _data(COUNTED, usd, dollars(usd), {})
