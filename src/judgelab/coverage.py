@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from judgelab.data.cells import Grid, grid
 from judgelab.data.dimensions import Cell, Dimensions
 from judgelab.data.schema import Dataset
 from judgelab.data.split import Split
-from judgelab.metrics.intervals import Interval, clustered_wilson, wilson
-from judgelab.metrics.unseen import Unseen, unseen
 from judgelab.scoring import in_words_of
 from judgelab.types import Interaction, Label
+
+if TYPE_CHECKING:
+    from judgelab.metrics.intervals import Interval
+    from judgelab.metrics.unseen import Unseen
 
 THIN = 5  # labels under which a cell is thin
 
@@ -167,6 +167,8 @@ def coverage(
         modes: failure modes of failed items by id; those without one say nothing.
         thin: labels under which a cell is thin.
     """
+    from judgelab.metrics.unseen import unseen
+
     shut, groups = set(closed) - labels.keys(), clusters or {}
     there: dict[Cell, list[str]] = {cell: [] for cell in cells.cells}
     known = set(cells.cells)
@@ -212,6 +214,8 @@ def _interval(
     ids: Sequence[str], labels: Mapping[str, Label], clusters: Mapping[str, str | None]
 ) -> Interval:
     """Of the share of fails; clustered where some of these items belong together."""
+    from judgelab.metrics.intervals import clustered_wilson, wilson
+
     hits: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for id_ in ids:
@@ -222,7 +226,7 @@ def _interval(
     if len(sizes) == len(ids):
         return wilson(hits.total(), len(ids))
     order = sorted(sizes)
-    return clustered_wilson(np.array([hits[k] for k in order]), np.array([sizes[k] for k in order]))
+    return clustered_wilson([hits[k] for k in order], [sizes[k] for k in order])
 
 
 def _units(
