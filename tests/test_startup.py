@@ -111,6 +111,7 @@ MISTAKES = {
     "export of nothing": ("data export q.xlsx dataset=nope", "dataset/nope"),
     "import": ("data import bad.csv --expert ann", "no column 'verdict'"),
     "import of nothing": ("data import none.xlsx --expert ann", "no such file"),
+    "import of modes": ("data import x.jsonl --as modes --expert ann", "no such file"),
     "import from MLflow": ("data import --mlflow", "no MLflow store"),
     "init": ("init ragged.csv", "ragged rows"),
     "review": (f"review {OWN}x.jsonl", "no such file"),

@@ -246,23 +246,32 @@ def export_labels(words: Sequence[str], labels: bool, mlflow: bool, **options: A
 @data.command("import")
 @click.argument("words", nargs=-1, metavar="[FILE] [OVERRIDES]...")
 @click.option("--expert", metavar="NAME", help="Whose labels these are.")
-@click.option("--as", "as_", type=click.Choice(["aligneval"]), help="AlignEval's CSV, 1 = fail.")
+@click.option("--as", "as_", type=click.Choice(["aligneval", "modes"]),
+              help="AlignEval's CSV, 1 = fail; failure modes of failed items.")  # fmt: skip
+@click.option("--new-modes", is_flag=True, help="Names that are no failure modes yet become some.")
 @click.option("--mlflow", is_flag=True, help="Human assessments of the traces in MLflow.")
 @click.option("--dry-run", is_flag=True, help="Say what would become of each row.")
 def import_labels(
-    words: Sequence[str], expert: str | None, as_: str | None, mlflow: bool, dry_run: bool
-) -> int:
+    words: Sequence[str], expert: str | None, as_: str | None, mlflow: bool, **options: Any
+) -> int | None:
     """Labels from an exported FILE; exit 1 at conflicts."""
+    dry_run = options["dry_run"]
     if mlflow:
         from judgelab.commands import assessments
 
-        _only("--mlflow", (), {"as_": as_})
+        _only("--mlflow", ("dry_run",), options | {"as_": as_})
         return assessments.take_in(words, expert=expert, dry_run=dry_run)
-    from judgelab.commands import sheets as command
-
     file, overrides = _file(words)
     if not (expert or "").strip():
         raise click.UsageError("say whose labels these are: --expert NAME")
+    if as_ == "modes":
+        from judgelab.commands import causes
+
+        causes.take_in(file, overrides, expert=str(expert), **options)
+        return None
+    from judgelab.commands import sheets as command
+
+    _only("a file of labels", ("dry_run",), options)
     return command.take_in(file, overrides, expert=str(expert), as_=as_, dry_run=dry_run)
 
 

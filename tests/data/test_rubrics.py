@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from judgelab import prompts, resources
-from judgelab.data import rubrics
+from judgelab.data import numbered, rubrics
 from judgelab.data.annotations import ExpertLabel
 from judgelab.data.events import EventLog, Given
 from judgelab.data.rubrics import MovedError, RubricLog, as_row, rubrics_path
@@ -125,7 +125,7 @@ def test_what_cannot_be_kept_changes_nothing(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rubrics, fails, full)
+    monkeypatch.setattr(numbered if fails == "write_whole" else rubrics, fails, full)
     with pytest.raises(OSError, match="No space"):
         log.accept(number, by="ann", onto=log.now)
     monkeypatch.undo()

@@ -1,4 +1,5 @@
-"""Files that are only ever appended to: under a lock, whole, and on disk before it counts."""
+"""Files that are only ever appended to: under a lock, whole, and on disk before it counts. Others
+are replaced whole."""
 
 from __future__ import annotations
 
@@ -29,6 +30,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def replace_whole(path: Path, content: bytes) -> None:
+    """A file written beside its place and moved there, so that nobody ever reads a half."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        sync_folder(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,27 +7,25 @@ Only accepting a proposal changes the file.
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from judgelab import prompts, resources
-from judgelab.data.appended import appending, cut_torn, sync_folder, write_whole
+from judgelab.data.appended import sync_folder
+from judgelab.data.numbered import COMMON, NumberedLog, checked
 from judgelab.errors import ConfigError, DataError, UserError
 from judgelab.types import sha256
 
-COMMON = ("sequence", "kind", "rubric", "by", "why", "at")
-OWN: Mapping[str, tuple[str, ...]] = {
-    "version": ("text", "hash", "proposal"),
-    "proposal": ("text", "base", "remarks"),
-    "accepted": ("proposal",),
-    "declined": ("proposal",),
+_EVERY: Mapping[str, tuple[type, ...]] = {"rubric": (str,), "why": (str,)}
+KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
+    "version": {**_EVERY, "text": (str,), "hash": (str,), "proposal": (int, type(None))},
+    "proposal": {**_EVERY, "text": (str,), "base": (str,), "remarks": (list,)},
+    "accepted": {**_EVERY, "proposal": (int,)},
+    "declined": {**_EVERY, "proposal": (int,)},
 }
 LONGEST = 40_000  # characters of a proposal
 FIRST = "as it was found"
@@ -71,22 +69,21 @@ class MovedError(UserError):
     """The proposal or the rubric is not what it was decided on; nothing was changed."""
 
 
-class RubricLog:
+class RubricLog(NumberedLog):
     """The file, the rubric of one name, and the view of both; several processes may use them.
 
     Raises ConfigError for a name that leads out of prompts/rubrics/.
     """
+
+    what = "line of a rubric's history"
 
     def __init__(self, path: Path, name: str) -> None:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise ConfigError(
                 f"judge.rubric={name}: the name of a file in prompts/rubrics/, without its .md."
             )
-        self.path, self.name = path, name
-        self._lock = threading.RLock()
-        self._seen: tuple[int, int] = (0, 0)  # size and time of what was read
-        self._all: list[Entry] = []
-        self.refresh()
+        self.name = name
+        super().__init__(path)
 
     @property
     def file(self) -> Path:
@@ -133,18 +130,6 @@ class RubricLog:
     def text_of(self, hash_: str) -> str | None:
         """The text of a version; None where it never was one."""
         return next((one.text for one in self.versions if one.hash == hash_), None)
-
-    def refresh(self) -> None:
-        """Take in what was appended. Raises DataError, with the line, for a damaged file."""
-        with self._lock:
-            try:
-                state = self.path.stat()
-            except FileNotFoundError:
-                self._all, self._seen = [], (0, 0)
-                return
-            if (state.st_size, state.st_mtime_ns) != self._seen:
-                self._take(self.path.read_bytes())
-                self._seen = (state.st_size, state.st_mtime_ns)
 
     def propose(
         self, text: str, *, by: str, why: str, base: str, remarks: Sequence[str] = ()
@@ -220,59 +205,19 @@ class RubricLog:
         return now
 
     def _row(self, kind: str, by: str, why: str) -> dict[str, Any]:
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"kind": kind, "rubric": self.name, "by": by, "why": why.strip(), "at": at}
+        return {"kind": kind, "rubric": self.name, "by": by, "why": why.strip()}
 
-    def _add(self, file: int, *rows: Mapping[str, Any]) -> None:
-        """Lines behind the others, all or none."""
-        numbered = ({"sequence": len(self._all) + n} | dict(row) for n, row in enumerate(rows, 1))
-        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in numbered]
-        write_whole(file, "".join(f"{line}\n" for line in lines))
-        self._take(os.pread(file, os.fstat(file).st_size, 0))
+    def _clear(self) -> None:
+        self._all: list[Entry] = []
 
-    @contextmanager
-    def _writing(self) -> Iterator[int]:
-        """The file under its lock, read; a last line that a dying process tore is gone."""
-        with self._lock, appending(self.path) as file:
-            self._take(cut_torn(file))
-            try:
-                yield file
-            finally:
-                self._seen = (0, 0)
-
-    def _take(self, data: bytes) -> None:
-        entries: list[Entry] = []
-        for line in data[: data.rfind(b"\n") + 1].splitlines():
-            try:
-                entries.append(_entry(json.loads(line), len(entries) + 1))
-            except ValueError as error:
-                raise DataError(
-                    f"{self.path}, line {len(entries) + 1}: no line of a rubric's history "
-                    f"({error}). Restore it from a copy."
-                ) from error
-        self._all = entries
+    def _put(self, row: Any, number: int) -> None:
+        self._all.append(Entry(**checked(row, number, KINDS)))
 
 
 def as_row(entry: Entry) -> dict[str, Any]:
     """The fields that an entry of its kind has."""
     whole = asdict(entry)
-    return {name: whole[name] for name in (*COMMON, *OWN[entry.kind])}
-
-
-def _entry(row: Any, number: int) -> Entry:
-    if not isinstance(row, dict) or row.get("kind") not in OWN:
-        raise ValueError("it is of no known kind")
-    if row.keys() != {*COMMON, *OWN[row["kind"]]}:
-        raise ValueError(f"its fields are not those of a {row['kind']}")
-    numbers = {"sequence": (int,), "proposal": (int, type(None)), "remarks": (list,)}
-    for name, value in row.items():
-        if not isinstance(value, numbers.get(name, (str,))):
-            raise ValueError(f"{name} is {value!r:.40}")
-    if row["sequence"] != number:
-        raise ValueError(f"it is number {row['sequence']} of {number}")
-    if not all(isinstance(ref, str) for ref in row.get("remarks", ())):
-        raise ValueError("remarks are texts")
-    return Entry(**row)
+    return {name: whole[name] for name in (*COMMON, *KINDS[entry.kind])}
 
 
 @contextmanager

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from judgelab.data.appended import replace_whole
 from judgelab.data.readers.guard import guard
 from judgelab.data.sheets.cells import escape
 from judgelab.data.sheets.rows import SAID, Sheet
@@ -29,13 +29,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, st
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow([guard(name) for name in columns])
     writer.writerows([guard(row.get(name, "")) for name in columns] for row in rows)
-    _replace(path, text.getvalue().encode("utf-8-sig"))
+    replace_whole(path, text.getvalue().encode("utf-8-sig"))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Values as they are."""
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    _replace(path, "".join(f"{line}\n" for line in lines).encode())
+    replace_whole(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def write_xlsx(path: Path, sheets: Sequence[Sheet]) -> None:
@@ -47,7 +47,7 @@ def write_xlsx(path: Path, sheets: Sequence[Sheet]) -> None:
         _fill(book.create_sheet(sheet.title), sheet)
     made = io.BytesIO()
     book.save(made)
-    _replace(path, made.getvalue())
+    replace_whole(path, made.getvalue())
 
 
 def _fill(page: Worksheet, sheet: Sheet) -> None:
@@ -108,15 +108,3 @@ def _width(name: str) -> int:
     if name in WIDTHS:
         return WIDTHS[name]
     return NARROW if name.endswith(NARROW_ONES) or name.startswith(NARROW_ONES) else WIDTH
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
