@@ -39,10 +39,10 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 112  # columns of a table
-MORE = 5  # commands that may come
+MORE = 4  # commands that may come
 COMMANDS = (
     *("init", "run", "holdout", "rerun", "probe"),
-    *("score", "compare", "data", "review", "round", "propose", "calls", "ui"),
+    *("score", "compare", "data", "generate", "review", "round", "propose", "calls", "ui"),
 )
 
 
@@ -68,7 +68,7 @@ def test_a_command_says_what_its_words_are(lab):
         ),
         "OVERRIDES are Hydra's": (
             *(("run",), ("data", "check"), ("data", "split"), ("data", "coverage")),
-            *(("propose", "rubric"),),
+            *(("propose", "rubric"), ("generate", "inputs")),
         ),
     }
     for what, commands in said.items():

@@ -158,6 +158,7 @@ OWN = "dataset=jsonl dataset.path=data.jsonl"
 OPENAI = f"run {OWN} model=openai model.retries=0"
 MINE = f"run {OWN} model=openai_compatible model.name=m model.api_key_env=MY_KEY model.retries=0"
 PROPOSE = f"rubric {OWN} model=openai model.retries=0 model.base_url=http://{{echo}}"
+WRITER = "model=openai model.retries=0 model.base_url=http://{echo}"
 LITELLM = f"run {OWN} model=litellm model.retries=0"
 FILE = "tracking=none limit=8"
 MLFLOW = {"MLFLOW_TRACKING_URI": "http://{echo}/mlflow"}
@@ -170,6 +171,10 @@ CASES = (
     Case("data split " + OWN, 0),
     Case("data split dataset=none", 2),
     Case("data coverage " + OWN, 0),
+    Case("generate inputs --n 1 --sheet inputs.xlsx", 0),
+    Case(f"generate inputs --n 1 limit=2 {WRITER}/401/v1", 3, says="401"),
+    Case(f"generate inputs --n 1 limit=2 {WRITER}/200/v1", 3, says="lack inputs"),
+    Case("generate inputs --from {KEY}.xlsx", 2, says="***.xlsx"),
     Case("data coverage --by {KEY}", 2, says="--by ***"),
     Case("review " + OWN + " --queue best", 2),
     Case("review " + OWN + " --expert {KEY} --queue best", 2),

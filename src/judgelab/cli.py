@@ -292,6 +292,29 @@ def _file(words: Sequence[str]) -> tuple[Path, Sequence[str]]:
     return Path(words[0]), words[1:]
 
 
+@cli.group(cls=Commands)
+def generate() -> None:
+    """Inputs, and what your system says."""
+
+
+@generate.command(epilog=OF_OVERRIDES)
+@click.argument("overrides", nargs=-1)
+@click.option("--n", type=click.IntRange(1), default=3, show_default=True,
+              help="Inputs of each combination.")  # fmt: skip
+@click.option("--sheet", type=FILE, help="Write FILE.xlsx to fill in by hand instead.")
+@click.option("--from", "from_", type=FILE, help="Take in a FILE.xlsx that was filled in.")
+@click.option("--dry-run", is_flag=True, help="Count calls, tokens and money; send nothing.")
+def inputs(overrides: Sequence[str], **options: Any) -> None:
+    """A model writes user inputs for each combination of dimensions.
+
+    They go to generated/NAME.inputs.jsonl, the dimensions' NAME. What is there counts; the same
+    command asks for what is missing. Never outputs: those are your system's.
+    """
+    from judgelab.commands import generate as command
+
+    command.inputs(overrides, **options)
+
+
 @cli.command()
 @click.argument("overrides", nargs=-1)
 @click.option("--queue", metavar="NAME", help="Begin in this one, such as stratified.")

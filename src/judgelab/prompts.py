@@ -138,14 +138,22 @@ class Prompt:
         return Turn("system", self._block("system", values))
 
     def _block(self, name: str, values: Mapping[str, Any]) -> str:
-        context = self._template.new_context(dict(values))
-        try:
-            return "".join(self._template.blocks[name](context)).strip()
-        except Exception as error:  # a template is its author's code: it may raise anything
-            allowed = ", ".join(values)
-            raise ConfigError(
-                f"template block {name!r}: {error}. The variables there are: {allowed}."
-            ) from error
+        return block(self.template, name, values)
+
+
+def block(text: str, name: str, values: Mapping[str, Any]) -> str:
+    """A block of a template with these variables. Raises ConfigError where it cannot be made."""
+    template = _compiled(text)
+    if name not in template.blocks:
+        raise ConfigError(f"the template lacks the block {name}")
+    context = template.new_context(dict(values))
+    try:
+        return "".join(template.blocks[name](context)).strip()
+    except Exception as error:  # a template is its author's code: it may raise anything
+        allowed = ", ".join(values)
+        raise ConfigError(
+            f"template block {name!r}: {error}. The variables there are: {allowed}."
+        ) from error
 
 
 def _indented(fields: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ def test_what_is_impossible_is_left_out_whole_or_in_part() -> None:
 
 def test_values_are_described_for_whoever_writes() -> None:
     assert made().described(("edit", "novice")) == [
-        {"dimension": "feature", "value": "edit", "about": "changes"},
+        {"dimension": "feature", "value": "edit", "about": "changes", "style": ""},
         {"dimension": "persona", "value": "novice", "about": "is new", "style": "asks a lot"},
     ]
 

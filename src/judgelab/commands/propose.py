@@ -37,7 +37,8 @@ def rubric(overrides: Sequence[str], *, run: str | None, critiques: int, dry_run
     name = config["judge"].get("rubric")
     if not name or "\n" in name:
         raise ConfigError(f"judge.rubric={name}: name the rubric that is to be better.")
-    model = _model(node)
+    instead = "propose a text yourself: judgelab review, /rubric"
+    model = writing_model(node, "a rubric", instead)
     prompts.rubric(name)
     only = find_run(run).id if run else None
     pool = open_pool(config)
@@ -79,14 +80,15 @@ def _config(overrides: Sequence[str]) -> tuple[dict[str, Any], Any]:
         return plain, configs.resolved(composed.model)
 
 
-def _model(node: Any) -> Model:
-    """The model that writes. Raises ConfigError where there is none that can."""
+def writing_model(node: Any, what: str, instead: str) -> Model:
+    """The model that writes something. Raises ConfigError where there is none that can, with what
+    to do instead."""
     made = configs.build(node, Model, "model") if node and "_target_" in node else None
     if made is None or not made.llm:
         name = "none" if made is None else made.name
         raise ConfigError(
-            f"model={name} cannot write a rubric: that takes an LLM. Choose one, such as "
-            "model=openai or model=ollama, or propose a text yourself: judgelab review, /rubric."
+            f"model={name} cannot write {what}: that takes an LLM. Choose one, such as "
+            f"model=openai or model=ollama, or {instead}."
         )
     made.check()
     return made

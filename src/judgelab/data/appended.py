@@ -4,10 +4,14 @@ are replaced whole."""
 from __future__ import annotations
 
 import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from judgelab.errors import UserError
 
 
 def write_whole(file: int, text: str) -> None:
@@ -76,3 +80,41 @@ def locked(file: int, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The whole lines of such a file."""
+    return data[: data.rfind(b"\n") + 1].decode("utf-8", "backslashreplace").split("\n")[:-1]
+
+
+class Spool:
+    """Lines of a file that one process alone appends to."""
+
+    def __init__(self, file: int, whole: bytes) -> None:
+        self._file = file
+        self.lines = lines_of(whole)
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows as JSON lines, all of them on disk when this returns, or none."""
+        lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+        write_whole(self._file, "".join(f"{line}\n" for line in lines))
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[Spool]:
+    """The file to append to, for this process alone as long as this lasts; others may read it.
+
+    Raises UserError where another process has it.
+    """
+    created = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        with locked(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if created:
+                sync_folder(path.parent)
+            yield Spool(file, cut_torn(file))
+    except BlockingIOError:
+        raise UserError(
+            f"{path}: another judgelab process is writing to it. Wait for it, or name another file."
+        ) from None

@@ -73,7 +73,7 @@ class Dimensions:
         return size - len(self.possible)
 
     def described(self, cell: Cell) -> list[dict[str, str]]:
-        """The values of a combination as {dimension, value, about, style}, empty ones left out."""
+        """The values of a combination as {dimension, value, about, style}, "" for none."""
         return [
             dict(self._described(name, value)) for name, value in zip(self.names, cell, strict=True)
         ]
@@ -91,7 +91,7 @@ class Dimensions:
         yield from (("dimension", name), ("value", value))
         known = next(v for key, v in self.dimensions[name].items() if str(key) == value)
         said = known if isinstance(known, Mapping) else {"about": known}
-        yield from ((key, " ".join(said[key].split())) for key in OF_VALUE if said.get(key))
+        yield from ((key, " ".join(said.get(key, "").split())) for key in OF_VALUE)
 
     def _ruled_out(self, cell: Cell) -> bool:
         values = dict(zip(self.names, cell, strict=True))

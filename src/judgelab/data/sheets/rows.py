@@ -24,13 +24,15 @@ WHOSE_MISTAKE = ("judge wrong", "label wrong", "criterion changed", "unclear")
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of texts. `choices` are all that a column may hold; `hidden` columns are ours."""
+    """A table of texts. `choices` are all that a column may hold, `typed` columns are to be filled
+    in, `hidden` ones are ours."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Mapping[str, str]]
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     hidden: Sequence[str] = ()
+    typed: Sequence[str] = (*SAID, "whose_mistake", "comment")
 
     @property
     def cut(self) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from judgelab.data.appended import replace_whole
 from judgelab.data.readers.guard import guard
 from judgelab.data.sheets.cells import escape
-from judgelab.data.sheets.rows import SAID, Sheet
+from judgelab.data.sheets.rows import Sheet
 
 if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
@@ -69,10 +69,8 @@ def _fill(page: Worksheet, sheet: Sheet) -> None:
             made.font = font
         return made
 
-    typed = {*SAID, "whose_mistake", "comment"}
-
     def fill(name: str, missing: Sequence[str]) -> PatternFill | None:
-        return loud if name in missing else filled if name in typed else None
+        return loud if name in missing else filled if name in sheet.typed else None
 
     page.freeze_panes = "B2"
     for number, name in enumerate(sheet.columns, 1):
