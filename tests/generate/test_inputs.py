@@ -114,7 +114,9 @@ def test_every_combination_that_can_be_gets_its_inputs_and_no_call_is_sent_twice
     assert "response_format" not in first
     novice = next(turn(b) for b in model.asked if asked_for(b)[2] == "novice")
     assert "persona = novice: is new here. They write: asks shyly" in novice
-    shown = [row["input"] for row in rows if json.dumps(row["input"]) in turn(last)]
+    shown = [
+        row["input"] for row in rows if json.dumps(row["input"], ensure_ascii=False) in turn(last)
+    ]
     assert len(shown) == 4, "what the combination has is shown"
     of = {tuple(row["dimensions"].values()) for row in rows if row["input"] in shown}
     assert of == {asked_for(last)[1:]}
