@@ -196,7 +196,8 @@ def test_only_a_look_asks_for_the_labels_of_test(
     write_rows(tmp_path / "data.jsonl", rows(130))
     free = ("tracking=none", "model=neighbours", "search.floors.recall_fail=null")
     words = ("-m", "demos=balanced,nearest", *OWN, *free)
-    for command in (("run", *words), ("run", *words, "--dry-run"), ("rerun", "latest")):
+    more = (("run", *words, "--dry-run"), ("rerun", "latest"), ("analyze", "latest"))
+    for command in (("run", *words), *more):
         done = lab(*command)
         assert done.code == 0, done.err
     # The report of a sweep counts the fails of train's cells too.

@@ -39,9 +39,9 @@ def sampled(tmp_path_factory) -> Lab:
 
 
 WIDEST = 112  # columns of a table
-MORE = 4  # commands that may come
+MORE = 3  # commands that may come
 COMMANDS = (
-    *("init", "run", "holdout", "rerun", "probe"),
+    *("init", "run", "holdout", "rerun", "probe", "analyze"),
     *("score", "compare", "data", "generate", "review", "round", "propose", "calls", "ui"),
 )
 
@@ -64,7 +64,8 @@ def test_help_lists_the_commands_in_the_order_people_need_them(lab):
 def test_a_command_says_what_its_words_are(lab):
     said = {
         "RUN is a folder": (
-            *(("holdout",), ("rerun",), ("probe",), ("compare",), ("calls", "export")),
+            *(("holdout",), ("rerun",), ("probe",), ("analyze",), ("compare",)),
+            ("calls", "export"),
         ),
         "OVERRIDES are Hydra's": (
             *(("run",), ("data", "check"), ("data", "split"), ("data", "coverage")),

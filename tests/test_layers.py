@@ -37,7 +37,7 @@ FLOORS = (
     ("runner", "sources", "drift", "plans"),
     ("racetrack",),
     ("rerun", "sweep", "ground", "compare"),
-    ("generate", "outcome", "probe", "review", "rounds"),
+    ("generate", "outcome", "probe", "analysis", "review", "rounds"),
     ("commands",),
     ("cli",),
 )

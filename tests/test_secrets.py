@@ -197,6 +197,8 @@ CASES = (
     Case("probe latest --limit 2", 3, refuse=True, says="401"),
     Case("probe latest --limit 2", 0),
     Case("probe {KEY}", 2, says="RUN=***"),
+    Case("analyze latest", 0),
+    Case("analyze {KEY}", 2, says="RUN=***"),
     Case(f"propose {PROPOSE}/401/v1", 3, says="401"),
     Case(f"propose {PROPOSE}/200/v1", 2, says="no rubric in it"),
     Case(f"propose {PROPOSE}/200/v1 --run {{KEY}}", 2, says="RUN=***"),

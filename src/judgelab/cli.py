@@ -125,6 +125,24 @@ def probe(run: str, **options: Any) -> None:
     command.probe(run, **options)
 
 
+@cli.command(epilog=OF_RUN)
+@click.argument("run")
+@click.option("--by", multiple=True, metavar="DIM", help="A dimension, or context.FIELD; else all.")
+@click.option("--unlabelled", is_flag=True, help="Have its judge look at unlabelled items too.")
+@click.option("--dry-run", is_flag=True, help="Count calls, tokens and money; send nothing.")
+@click.option("--data", type=click.Path(), help="The dataset's file, where it has moved.")
+@click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
+def analyze(run: str, **options: Any) -> None:
+    """Where the system fails, the judge errs.
+
+    The share failing, missed failures and false alarms in every slice of the items of RUN, by one
+    dimension and by two, against the rest.
+    """
+    from judgelab.commands import analyze as command
+
+    command.analyze(run, **options)
+
+
 FILE = click.Path(path_type=Path)
 POLICY = click.option(
     "--policy",

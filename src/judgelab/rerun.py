@@ -76,6 +76,21 @@ def as_it_was(
         yield _bench(folder, config, record, _load(config, record), pool), variant
 
 
+def check_same(folder: RunFolder, bench: Bench, variant: Variant) -> None:
+    """Raises UserError where the run's judge would be another one now: its verdicts are half of
+    each comparison, and the same judge has to give the others."""
+    record = folder.record
+    now = {name: sha256(text) for name, text in runner.texts(variant).items()}
+    moved = [name for name, before in record["texts"].items() if now.get(name) != before]
+    if bench.dataset.sha256 != record["dataset"]["sha256"]:
+        moved.append(f"the data of {bench.dataset.name}")
+    if moved:
+        raise UserError(
+            f"{', '.join(moved)} moved since {folder.id} was made, so its verdicts are of another "
+            f"judge. Run it again (what did not change costs nothing): {record['command']}"
+        )
+
+
 def under(folder: RunFolder, budget: int, raised: str) -> bool:
     """Write a look's scores anew under another number of declared looks; its verdicts stay.
 

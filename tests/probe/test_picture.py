@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from judgelab.probe.effects import share
+from judgelab.metrics.shares import share
 from judgelab.tracking import pictures, probes
 from judgelab.tracking.folder import RunFolder
 

@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from judgelab import config as configs
-from judgelab import runner
 from judgelab.calls.accounts import in_words as accounts_in_words
 from judgelab.commands import show
 from judgelab.commands.estimate import say_at_most
@@ -27,13 +26,12 @@ from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
 from judgelab.judges.base import Judge
 from judgelab.probe import asking, claims
-from judgelab.rerun import as_it_was
+from judgelab.rerun import as_it_was, check_same
 from judgelab.runner import Bench
 from judgelab.scoring import in_words_of
 from judgelab.search import paid
 from judgelab.tracking.folder import RunFolder, find_run
 from judgelab.types import Verdict, sha256
-from judgelab.variants import Variant
 
 ESTIMATED_FROM = 4  # prompts of each arm and fold
 NOT_COMPARED = ("sent", "from_store", "spent_usd")  # what differs when nothing but the store does
@@ -57,7 +55,7 @@ def probe(
     tracking = build_tracking(config)
     pool = open_pool(config)
     with as_it_was(folder, pool, data) as (bench, variant):
-        _check_same(folder, bench, variant)
+        check_same(folder, bench, variant)
         plan = asking.plan(bench, variant, limit)
         if dry_run:
             show.line(str(asking.estimate(plan)))
@@ -102,20 +100,6 @@ def _refuse(folder: RunFolder) -> None:
         raise UserError(
             f"{folder.id} is of recorded verdicts: nobody is there to ask about another text. "
             "Give a run of a judge that judges."
-        )
-
-
-def _check_same(folder: RunFolder, bench: Bench, variant: Variant) -> None:
-    """The run's own verdicts are half of each comparison: the same judge has to give the others."""
-    record = folder.record
-    now = {name: sha256(text) for name, text in runner.texts(variant).items()}
-    moved = [name for name, before in record["texts"].items() if now.get(name) != before]
-    if bench.dataset.sha256 != record["dataset"]["sha256"]:
-        moved.append(f"the data of {bench.dataset.name}")
-    if moved:
-        raise UserError(
-            f"{', '.join(moved)} moved since {folder.id} was made, so its verdicts are of another "
-            f"judge. Run it again (what did not change costs nothing): {record['command']}"
         )
 
 

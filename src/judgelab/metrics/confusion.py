@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from judgelab.metrics.policies import Policy, check_policy
 
 Number = TypeVar("Number", np.int64, np.float64)
+Groups = Sequence[Hashable | None] | NDArray[np.int64]  # one entry an item; see `group_codes`
 
 # Positions in the last axis of every array of tables; the first word of each pair is the expert's.
 TP, FN, FP, TN, ABSTAINED_FAIL, ABSTAINED_PASS = range(6)
@@ -119,14 +120,17 @@ def group_tables(
     return count_tables(cells, group_codes(groups, len(cells)), len(CELLS))
 
 
-def group_codes(groups: Sequence[Hashable | None], items: int) -> NDArray[np.int64]:
+def group_codes(groups: Groups, items: int) -> NDArray[np.int64]:
     """The group of each item as a number from 0 up, shape (n,); None is a group of its own.
+    An array holds numbers already.
 
     Raises:
         ValueError: `groups` has not one entry an item.
     """
     if len(groups) != items:
         raise ValueError(f"groups must have one entry an item: {len(groups)} for {items}")
+    if isinstance(groups, np.ndarray):
+        return np.asarray(np.unique(groups, return_inverse=True)[1], np.int64)
     rows: dict[Hashable, int] = {}
     codes = [
         rows.setdefault((None, item) if group is None else (group,), len(rows))

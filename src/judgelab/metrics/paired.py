@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from judgelab.errors import ConfigError
 from judgelab.metrics.agreement import check_metric
 from judgelab.metrics.bootstrap import DRAWS
-from judgelab.metrics.confusion import ABSTAINED, FAIL, PASS, count_tables, group_codes
+from judgelab.metrics.confusion import (
+    ABSTAINED,
+    FAIL,
+    PASS,
+    Groups,
+    count_tables,
+    group_codes,
+)
 from judgelab.metrics.discordant import mcnemar, sign_flip
 from judgelab.metrics.intervals import clustered_wilson, wilson
 from judgelab.metrics.joint import SHARED, Joint
@@ -253,7 +260,7 @@ def flips(
     a: ArrayLike,
     b: ArrayLike,
     *,
-    groups: Sequence[Hashable | None] | None = None,
+    groups: Groups | None = None,
     level: float = 0.95,
 ) -> Flips:
     """What changed between two runs over the same items, without any label.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from judgelab.metrics.agreement import Proportion
 from judgelab.metrics.bootstrap import DRAWS, resample_clusters, resample_items
-from judgelab.metrics.confusion import count_tables, group_codes
+from judgelab.metrics.confusion import Groups, count_tables, group_codes
 from judgelab.metrics.intervals import (
     Interval,
     check_level,
@@ -92,8 +91,8 @@ def ppi(
     unlabelled_yhat: ArrayLike,
     *,
     lam: float | None = None,
-    groups: Sequence[Hashable | None] | None = None,
-    unlabelled_groups: Sequence[Hashable | None] | None = None,
+    groups: Groups | None = None,
+    unlabelled_groups: Groups | None = None,
     method: str = "wilson",
     level: float = 0.95,
     seed: int = 0,
@@ -193,9 +192,7 @@ def _verdicts(values: ArrayLike) -> NDArray[np.bool_]:
     return given.astype(np.bool_)
 
 
-def _tables(
-    cells: NDArray[np.int64], size: int, groups: Sequence[Hashable | None] | None
-) -> NDArray[np.int64]:
+def _tables(cells: NDArray[np.int64], size: int, groups: Groups | None) -> NDArray[np.int64]:
     """Items in each cell, shape (size,); one row a group where items share one."""
     codes = None if groups is None else group_codes(groups, len(cells))
     if codes is None or len(np.unique(codes)) == len(cells):

@@ -50,6 +50,17 @@ PICTURES = {
     "rounds": "How the best judge agrees with the labels of each round of labelling.",
     "cost": "What the answers of each judge cost against how good they are.",
 }
+RATES = {
+    "fails": "the expert fails",
+    "judge_fails": "the judge fails",
+    "missed": "missed failures",
+    "false_alarms": "false alarms",
+}
+ANALYSIS = {
+    "slices": "Every value of every dimension with its intervals; dotted: all items. A star: shown "
+    "to differ from the rest, after Holm over all slices.",
+    "heat": "Two dimensions against each other. Pale and hatched: too few items for a claim.",
+}
 METHODS = {
     "wilson": "proportions: Wilson",
     "bca": "other metrics: bias-corrected bootstrap (BCa)",
@@ -108,6 +119,7 @@ class Contents:
             "matrix": self.shown and _matrix(self.shown),
             "looks": [self._look(folder) for folder in looks],
             "disagreements": [*self._disagreements(looks)],
+            "analyses": [*self._analyses(looks)],
             "accounts": self._accounts(),
             "versions": self.records[sweep.ranked[0].id]["versions"],
             "record": self.records[sweep.ranked[0].id],
@@ -301,6 +313,35 @@ class Contents:
                     }
                     for name, means, found, cell in kinds
                 ]
+            }
+
+    def _analyses(self, looks: Sequence[RunFolder]) -> Iterator[dict[str, Any]]:
+        """What was analysed: every value of every dimension, and the pictures."""
+        for folder in (*self.sweep.complete, *looks):
+            if not (found := folder.analysis):
+                continue
+            source = Source(f"{folder.id}/analysis.json", found)
+            rows: list[tuple[str, tuple[str | int, ...]]] = [("all", ("whole",))]
+            rows += [
+                (f"{name}={value}", ("slices", n))
+                for n, row in enumerate(found["slices"])
+                for name, value in row["by"].items()
+            ]
+            yield self._about(folder) | {
+                "text": found["text"],
+                "heads": list(RATES.values()),
+                "rows": [
+                    {
+                        "name": name,
+                        "n": source.count(*at, "n"),
+                        "rates": [(head, source.metric(*at, key)) for key, head in RATES.items()],
+                    }
+                    for name, at in rows
+                ],
+                "pictures": [
+                    {"source": _inline(folder, name), "caption": ANALYSIS[name]}
+                    for name in pictures.analysis(folder, found)
+                ],
             }
 
     def _accounts(self) -> dict[str, Any]:

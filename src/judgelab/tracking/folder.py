@@ -8,6 +8,7 @@
     scores.json       the scorecard; there once every verdict is
     rubric.md ...     the texts that the judge was made of
     optimizer.json    how it was made better first, where it was
+    analysis.json     error rates by slice, where it was analysed
 
 A sweep has a folder too: sweep.json, and the leaderboard as a picture where it is tracked.
 """
@@ -88,6 +89,11 @@ class RunFolder:
     def optimizing(self) -> dict[str, Any]:
         """How the run's judge was made better before it judged; empty where it was not."""
         return self._json("optimizer.json") if (self.path / "optimizer.json").is_file() else {}
+
+    @property
+    def analysis(self) -> dict[str, Any]:
+        """Error rates by slice; empty where it was not analysed."""
+        return self._json("analysis.json") if (self.path / "analysis.json").is_file() else {}
 
     @property
     def verdicts(self) -> list[Verdict]:

@@ -35,6 +35,11 @@ WITHOUT_TEXTS = (
     "probe.json",
     "probe.png",
     "probe.svg",
+    "analysis.json",
+    "slices.png",
+    "slices.svg",
+    "heat.png",
+    "heat.svg",
     "cascade.png",
     "cascade.svg",
 )

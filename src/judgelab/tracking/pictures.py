@@ -10,6 +10,8 @@
     rounds         of a sweep: agreement by round of labels, where there are two; of a round of
                    `judgelab round`: what each round's judge scored
     probe          of a run that was probed: what payloads do to it
+    slices         of a run that was analysed: the error rates of every slice
+    heat           of a run that was analysed: two dimensions against each other
 
 Drawn with figures of their own (no pyplot state) and written without dates, so that the same
 scores give the same bytes. Readable in black and white.
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgelab.scoring import in_words
-from judgelab.tracking import costs, plots, probes, searched
+from judgelab.tracking import analyses, costs, plots, probes, searched
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
@@ -51,6 +53,19 @@ def probe(folder: RunFolder, found: Mapping[str, Any]) -> bool:
     if not _drawn(folder, "probe", [folder.path / "probe.json"]):
         _save(folder, "probe", probes.injections(found))
     return True
+
+
+def analysis(folder: RunFolder, found: Mapping[str, Any]) -> list[str]:
+    """The pictures of an analysis (analysis.json), as PNG and SVG; gives the names of those there
+    are."""
+    wanted = {"slices": (found["slices"], analyses.bars), "heat": (found["pairs"], analyses.heat)}
+    for name, (rows, figure) in wanted.items():
+        if not rows:  # an earlier one's
+            for suffix in (".png", ".svg"):
+                (folder.path / f"{name}{suffix}").unlink(missing_ok=True)
+        elif not _drawn(folder, name, [folder.path / "analysis.json"]):
+            _save(folder, name, figure(found))
+    return [name for name, (rows, _) in wanted.items() if rows]
 
 
 def cascade(folder: RunFolder) -> bool:
