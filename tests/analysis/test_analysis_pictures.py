@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from judgelab.analysis.dimensions import Dimension
+from judgelab.analysis.cuts import Cut
 from judgelab.analysis.findings import findings
 from judgelab.analysis.slices import Judged
 from judgelab.tracking import analyses, pictures
@@ -21,7 +21,7 @@ def found(n: int = 400) -> dict[str, Any]:
     items = [f"i{k}" for k in range(n)]
     judged = Judged(items, expert, rng.integers(0, 2, n), np.arange(n))
     cuts = [
-        Dimension(name, dict(zip(items, values.tolist(), strict=True)), tuple(sorted(set(values))))
+        Cut(name, dict(zip(items, values.tolist(), strict=True)), tuple(sorted(set(values))))
         for name, values in (("kind", kinds), ("tone", tones))
     ]
     about = {"judge": "nearest · $x$", "dataset": "made", "on": "dev", "look": None, "level": 0.95}

@@ -39,8 +39,8 @@ def data(n: int = 300, labelled: int = 300) -> list[dict[str, Any]]:
 def lab_of(folder: Path, **more: Any) -> Lab:
     lab = Lab(folder)
     write_rows(lab.folder / "data.jsonl", data(**more))
-    lab.write("checks.py", CHECK)
-    lab.run("judge=assertion", "judge.check=checks.honest", *OWN)
+    lab.write("bad_marks.py", CHECK)
+    lab.run("judge=assertion", "judge.check=bad_marks.honest", *OWN)
     return lab
 
 
@@ -156,8 +156,8 @@ def test_what_the_judge_saw_of_a_group_is_not_asked_about(tmp_path: Path) -> Non
     for number in range(0, 300, 4):  # one of the two of each other group
         del made[number]["label"], made[number]["critique"]
     write_rows(lab.folder / "data.jsonl", made)
-    lab.write("checks.py", CHECK)
-    lab.run("judge=assertion", "judge.check=checks.honest", *OWN)
+    lab.write("bad_marks.py", CHECK)
+    lab.run("judge=assertion", "judge.check=bad_marks.honest", *OWN)
     done = lab("analyze", "latest", "--unlabelled", "--json")
     places = {row["id"]: row["part"] for row in read_lines(lab.runs[0] / "assignment.jsonl")}
     partners = [places[made[n + 1]["id"]] for n in range(0, 300, 4)]
@@ -187,11 +187,11 @@ def test_the_report_of_its_sweep_and_mlflow_show_it(tmp_path: Path) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data sets are not beside this checkout")
 def test_topic_summaries_by_document(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
-    lab.write("checks.py", "def short(item):\n    return len(item.output) < 400, 'long'\n")
+    lab.write("lengths.py", "def short(item):\n    return len(item.output) < 400, 'long'\n")
     where = SHARED / "topic-summaries" / "interactions.jsonl"
     topics = ("dataset=jsonl", "dataset.name=topics", f"dataset.path={where}", "tracking=none")
     lab.run(
-        *topics, "split.group=context.document_id", "judge=assertion", "judge.check=checks.short"
+        *topics, "split.group=context.document_id", "judge=assertion", "judge.check=lengths.short"
     )
     found = analyzed(lab, "--by", "corpus", "--by", "model", "--by", "topic_category")
     whole = found["whole"]

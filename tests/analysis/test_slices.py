@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from judgelab.analysis.dimensions import Dimension
+from judgelab.analysis.cuts import Cut
 from judgelab.analysis.findings import claimed, findings
 from judgelab.analysis.slices import RATES, Judged, slices
 from judgelab.metrics.confusion import group_codes
@@ -18,8 +18,8 @@ LEVEL = 0.95
 VALUES = ("aabb", "cdcc", "efef")
 
 
-def dimension(name: str, values: Sequence[str]) -> Dimension:
-    return Dimension(name, {f"i{n}": v for n, v in enumerate(values)}, tuple(sorted(set(values))))
+def dimension(name: str, values: Sequence[str]) -> Cut:
+    return Cut(name, {f"i{n}": v for n, v in enumerate(values)}, tuple(sorted(set(values))))
 
 
 def judged(

@@ -70,7 +70,7 @@ def corrected(
     """
     passed = passing(traffic.judge, labelled.policy)
     judge = share(traffic.judge == FAIL, traffic.groups, level).to_json()
-    by_recalls = rogan_gladen(tables(labelled), *_counts(passed, traffic.groups), level=level)
+    by_recalls = rogan_gladen(tables(labelled), *counts(passed, traffic.groups), level=level)
     by_sample = ppi(
         ~labelled.expert[inside],
         passing(labelled.judge[inside], labelled.policy),
@@ -104,7 +104,7 @@ def failing(rate: Mapping[str, Any]) -> dict[str, Any]:
     return found | {key: rate[key] for key in kept if key in rate}
 
 
-def _counts(passed: Mask, groups: NDArray[np.int64]) -> tuple[Any, Any]:
+def counts(passed: Mask, groups: NDArray[np.int64]) -> tuple[Any, Any]:
     """Passes and items, in all or of each group."""
     if not clustered(groups):
         return int(passed.sum()), len(passed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from judgelab.analysis.corrected import Traffic, corrected
-from judgelab.analysis.dimensions import Dimension
+from judgelab.analysis.cuts import Cut
 from judgelab.analysis.slices import RATES, Judged, Slice, rates, slices, table
 from judgelab.data.assignment import group_of
 from judgelab.metrics.confusion import group_codes
@@ -40,7 +40,7 @@ def traffic_of(bench: Bench, items: Sequence[Interaction], verdicts: Sequence[Ve
 
 
 def findings(
-    judged: Judged, dimensions: Sequence[Dimension], traffic: Traffic | None, level: float
+    judged: Judged, dimensions: Sequence[Cut], traffic: Traffic | None, level: float
 ) -> dict[str, Any]:
     """The whole, every slice and every pair of slices. Holds no NaN.
 

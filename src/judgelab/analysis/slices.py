@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from judgelab.analysis.dimensions import Dimension
+from judgelab.analysis.cuts import Cut
 from judgelab.metrics.confusion import ABSTAINED, FAIL
 from judgelab.metrics.multiplicity import bh, holm
 from judgelab.metrics.scorecard import FEW_ITEMS, FEW_OF_A_CLASS
@@ -75,7 +75,7 @@ class Slice:
     inside: Mask
 
 
-def slices(items: Sequence[str], dimensions: Sequence[Dimension]) -> Iterator[Slice]:
+def slices(items: Sequence[str], dimensions: Sequence[Cut]) -> Iterator[Slice]:
     """Every value of every dimension, then every pair of values of two that has any item."""
     masks = {
         (one.name, value): np.array([one.of[item] == value for item in items], dtype=bool)

@@ -83,15 +83,16 @@ def analyze(
                 return
             said = judged(plan, bench, config)
         from judgelab.analysis import claims, findings
-        from judgelab.analysis.dimensions import dimensions
+        from judgelab.analysis.cuts import cuts
 
         there = {one.id: one for one in bench.dataset.interactions}
-        cuts, about_cuts = dimensions([*(there[id_] for id_ in kept), *items], by)
+        wanted = [name for one in by for name in one.split(",") if name]
+        made, about_cuts = cuts([*(there[id_] for id_ in kept), *items], wanted)
         traffic = None if said is None else findings.traffic_of(bench, items, said)
         labelled = findings.judged_of(bench, folder.verdicts, kept)
         result = findings.about(folder, bench) | {
-            "dimensions": [{"name": one.name, "values": list(one.order)} for one in cuts],
-            **findings.findings(labelled, cuts, traffic, bench.level),
+            "dimensions": [{"name": one.name, "values": list(one.order)} for one in made],
+            **findings.findings(labelled, made, traffic, bench.level),
             "notes": [*about_cuts, *notes],
         }
         result["text"] = claims.in_words(result)

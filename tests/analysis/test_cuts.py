@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from builders import interaction
-from judgelab.analysis.dimensions import MISSING, MOST, REST, cut, dimensions
+from judgelab.analysis.cuts import MISSING, MOST, REST, cut, cuts
 from judgelab.errors import UserError
 
 
@@ -74,12 +74,12 @@ def test_dimensions_by_name_and_fields_by_path() -> None:
         )
         for n in range(4)
     ]
-    made, notes = dimensions(items)
+    made, notes = cuts(items)
     assert [(one.name, one.order) for one in made] == [("feature", ("a", "b"))]
-    made, notes = dimensions(items, ["context.user.plan", "feature", "feature"])
+    made, notes = cuts(items, ["context.user.plan", "feature", "feature"])
     assert [one.name for one in made] == ["context.user.plan", "feature"]
     assert made[0].of["i2"] == "y"
     with pytest.raises(UserError, match=r"--by mood: no item has it\. Dimensions here: feature"):
-        dimensions(items, ["mood"])
-    _, notes = dimensions([interaction(1)])
+        cuts(items, ["mood"])
+    _, notes = cuts([interaction(1)])
     assert "nothing to slice by" in notes[0]

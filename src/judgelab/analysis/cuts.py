@@ -19,17 +19,16 @@ MISSING, REST = "(none)", "(others)"
 
 
 @dataclass(frozen=True)
-class Dimension:
-    """The value of every item, and the values in the order in which they are shown."""
+class Cut:
+    """A dimension as items are sliced by it: the value of every item, and the values in the order
+    in which they are shown."""
 
     name: str
     of: Mapping[str, str]
     order: tuple[str, ...]
 
 
-def dimensions(
-    items: Sequence[Interaction], wanted: Sequence[str] = ()
-) -> tuple[list[Dimension], list[str]]:
+def cuts(items: Sequence[Interaction], wanted: Sequence[str] = ()) -> tuple[list[Cut], list[str]]:
     """What to slice by, and what is to be said of it.
 
     Args:
@@ -61,7 +60,7 @@ def dimensions(
     return made, notes
 
 
-def cut(name: str, raw: Mapping[str, str | None]) -> tuple[Dimension | None, str]:
+def cut(name: str, raw: Mapping[str, str | None]) -> tuple[Cut | None, str]:
     """A dimension of at most `MOST` values, besides those without one, and what was done to it;
     None where it tells no items apart."""
     known = [value for value in raw.values() if value is not None]
@@ -91,7 +90,7 @@ def cut(name: str, raw: Mapping[str, str | None]) -> tuple[Dimension | None, str
 
 def _binned(
     name: str, raw: Mapping[str, str | None], numbers: Mapping[str, float]
-) -> tuple[Dimension | None, str]:
+) -> tuple[Cut | None, str]:
     """Numbers by their quantiles; values that many items share stay in one bin."""
     values = sorted(numbers[value] for value in raw.values() if value is not None)
     ends = [values[len(values) * k // QUANTILES] for k in range(1, QUANTILES)]
@@ -110,9 +109,9 @@ def _binned(
     return _made(name, {id_: bin_of(value) for id_, value in raw.items()}, labels), said
 
 
-def _made(name: str, of: Mapping[str, str], order: Iterable[str]) -> Dimension:
+def _made(name: str, of: Mapping[str, str], order: Iterable[str]) -> Cut:
     there = set(of.values())
-    return Dimension(name, of, tuple(value for value in (*order, MISSING) if value in there))
+    return Cut(name, of, tuple(value for value in (*order, MISSING) if value in there))
 
 
 def _value(item: Interaction, name: str) -> str | None:
