@@ -133,7 +133,7 @@ def probe(run: str, **options: Any) -> None:
 @click.option("--data", type=click.Path(), help="The dataset's file, where it has moved.")
 @click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
 def analyze(run: str, **options: Any) -> None:
-    """Where the system fails, the judge errs.
+    """Error rates, slice by slice.
 
     The share failing, missed failures and false alarms in every slice of the items of RUN, by one
     dimension and by two, against the rest.
