@@ -13,7 +13,7 @@ from judgelab.data.dimensions import Dimensions
 from judgelab.data.events import CANNOT, ConflictError, EventLog, Given
 from judgelab.data.schema import Dataset
 from judgelab.data.standing import Said
-from judgelab.review.queues import OF_RUNS, QUEUES, like, search, stratified, unlabelled
+from judgelab.review.queues import QUEUES, like, search, stratified, unlabelled
 from judgelab.review.room import Room
 from judgelab.types import Annotation
 
@@ -200,7 +200,7 @@ def test_more_like_this_begins_with_the_item(tmp_path: Path) -> None:
 def test_every_queue_is_a_function_of_the_room(tmp_path: Path) -> None:
     made = room(tmp_path)
     for queue in QUEUES.values():
-        if queue.name in OF_RUNS:  # see test_told.py
+        if queue.of_run:  # see test_told.py
             continue
         about = {"words": "number", "id": "i1", "": ""}[queue.about]
         assert set(queue.order(made, about)) == set(made.items)

@@ -6,12 +6,39 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from judgelab.errors import UserError
+
+
+class WholeLines:
+    """The whole lines of a file, handed over again where it has changed since."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._taken: tuple[int, int] | None = None  # size and time of what was handed over
+
+    def hand_over(self, take: Callable[[bytes], None]) -> None:
+        """Call `take` with them, unless they are as they were; a file that is not there has none.
+
+        What `take` raises is raised every time, until the file is another.
+        """
+        try:
+            state = self.path.stat()
+            now, data = (state.st_size, state.st_mtime_ns), None
+        except FileNotFoundError:
+            now, data = (0, 0), b""
+        if now != self._taken:
+            data = self.path.read_bytes() if data is None else data
+            take(data[: data.rfind(b"\n") + 1])
+            self._taken = now
+
+    def forget(self) -> None:
+        """Whatever it is next time counts as changed."""
+        self._taken = None
 
 
 def write_whole(file: int, text: str) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from judgelab.data.appended import appending, cut_torn, write_whole
+from judgelab.data.appended import WholeLines, appending, cut_torn, write_whole
 from judgelab.errors import DataError
 
 COMMON: Mapping[str, tuple[type, ...]] = {
@@ -35,8 +35,7 @@ class NumberedLog(ABC):
         self.path, self.lines = path, 0
         self._upto = upto
         self._lock = threading.RLock()
-        self._seen: tuple[int, int] = (0, 0)  # size and time of what was read
-        self._clear()
+        self._file = WholeLines(path)
         self.refresh()
 
     @abstractmethod
@@ -50,15 +49,7 @@ class NumberedLog(ABC):
     def refresh(self) -> None:
         """Take in what was appended. Raises DataError, with the line, for a damaged file."""
         with self._lock:
-            try:
-                state = self.path.stat()
-            except FileNotFoundError:
-                self._seen, self.lines = (0, 0), 0
-                self._clear()
-                return
-            if (state.st_size, state.st_mtime_ns) != self._seen:
-                self._take(self.path.read_bytes())
-                self._seen = (state.st_size, state.st_mtime_ns)
+            self._file.hand_over(self._take)
 
     def _add(self, file: int, *rows: Mapping[str, Any]) -> None:
         """Lines behind the others, all or none; number and time are set here."""
@@ -76,7 +67,7 @@ class NumberedLog(ABC):
             try:
                 yield file
             finally:
-                self._seen = (0, 0)
+                self._file.forget()
 
     def _take(self, data: bytes) -> None:
         self._clear()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from judgelab import resources
-from judgelab.data.appended import appending, cut_torn, write_whole
+from judgelab.data.appended import WholeLines, appending, cut_torn, write_whole
 from judgelab.errors import DataError
 from judgelab.types import sha256
 
@@ -85,25 +85,14 @@ class RemarkLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._read: tuple[int, int] = (0, 0)  # size and time of what was read
+        self._lines = WholeLines(path)
         self._newest: dict[tuple[str, str, str, str], Remark] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Take in what was appended. Raises DataError, with the line, for a damaged file."""
         with self._lock:
-            try:
-                state = self.path.stat()
-            except FileNotFoundError:
-                self._newest, self._read = {}, (0, 0)
-                return
-            if (state.st_size, state.st_mtime_ns) == self._read:
-                return
-            whole, _, _ = self.path.read_bytes().rpartition(b"\n")
-            rows = [line for line in whole.split(b"\n") if line.strip()]
-            found = (_remark(self.path, number, line) for number, line in enumerate(rows, 1))
-            self._newest = {one.key: one for one in found}
-            self._read = (state.st_size, state.st_mtime_ns)
+            self._lines.hand_over(self._take)
 
     def append(self, remark: Remark) -> None:
         """One remark more; it is on disk when this returns. Raises OSError where it is not."""
@@ -113,6 +102,11 @@ class RemarkLog:
             cut_torn(file)
             write_whole(file, line + "\n")
         self.refresh()
+
+    def _take(self, whole: bytes) -> None:
+        rows = [line for line in whole.split(b"\n") if line.strip()]
+        found = (_remark(self.path, number, line) for number, line in enumerate(rows, 1))
+        self._newest = {one.key: one for one in found}
 
     @property
     def all(self) -> Sequence[Remark]:

@@ -22,7 +22,7 @@ from judgelab.data.remarks import AGREEMENT, DISAGREEMENT
 from judgelab.data.standing import Said
 from judgelab.errors import UserError
 from judgelab.review import forms, rendering
-from judgelab.review.queues import OF_RUNS, QUEUES, Queue
+from judgelab.review.queues import QUEUES, Queue
 from judgelab.review.room import SETTLED, Room, Standing
 from judgelab.review.rubric_pages import RubricPages
 from judgelab.review.safety import App, Guard, Refusal, RefusedError, read_form
@@ -92,7 +92,7 @@ class Pages:
         left = {
             name: sum(QUEUES[name].is_open(self.room, id_) for id_ in order)
             for name, order in orders.items()
-            if order or name not in OF_RUNS
+            if order or not QUEUES[name].of_run
         }
         recent = [(id_, self.room.labelled[id_]) for id_ in self.room.done_here[:-9:-1]]
         told, remarks = self.room.told, []

@@ -22,7 +22,7 @@ class Queue:
     """`about` is what `order` takes beside the room: "" nothing, "words" or an "id".
 
     `remarks`: a queue of labelled items with a judge's verdict on them; what is open is what the
-    expert has made no remark on.
+    expert has made no remark on. `of_run`: it needs a run's verdicts.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Queue:
     order: Callable[[Room, str], Sequence[str]]
     about: str = ""
     remarks: bool = False
+    of_run: bool = False
 
     def is_open(self, room: Room, id_: str) -> bool:
         if self.remarks:
@@ -132,6 +133,7 @@ QUEUES = {
             "Where the judge and you differ: who is wrong?",
             disagreements,
             remarks=True,
+            of_run=True,
         ),
         Queue(
             "reasons",
@@ -139,20 +141,19 @@ QUEUES = {
             "A sample of what the judge got right: was it for your reason?",
             reasons,
             remarks=True,
+            of_run=True,
         ),
         Queue(
             "uncertain",
             "Least sure",
             "First what the judge was least sure of.",
             uncertain,
+            of_run=True,
         ),
         Queue("search", "Search", "Items that hold all of these words.", search, "words"),
         Queue("like", "More like this", "The most similar items first.", like, "id"),
     )
 }
-
-
-OF_RUNS = ("disagreements", "reasons", "uncertain")  # these need a run
 
 
 def _shuffled(room: Room) -> list[str]:
