@@ -135,6 +135,34 @@ def test_the_judge_of_a_run_beside_the_labels(lab: Lab) -> None:
     assert verdicts == [("fail", "pass")] * 2 + [("pass", "pass")] * 4
 
 
+def test_what_is_said_of_the_judge_comes_back_as_remarks(lab: Lab) -> None:
+    write_rows(lab.folder / "data.jsonl", [row | {"annotator": "ann"} for row in rows(6)])
+    lab.run(*OWN, "judge=always_pass")
+    done(lab, "export", "q.xlsx", "--run", "latest")
+    book = load_workbook(lab.folder / "q.xlsx")
+    assert book.sheetnames == ["judge"], "all is labelled: there is nothing to label"
+    page = book["judge"]
+    columns = {cell.value: number for number, cell in enumerate(page[1], 1)}
+    page.cell(2, columns["whose_mistake"], "criterion changed")
+    page.cell(2, columns["comment"], "No unit, no pass.")
+    page.cell(3, columns["same_reason"], "yes")
+    book.save(lab.folder / "q.xlsx")
+    dry = done(lab, "import", "q.xlsx", "--expert", "ann", "--dry-run", code=1)
+    assert "6 rows of the judge = 1 new, 0 known already" in dry.out
+    assert not (lab.folder / "labels").exists()
+    for counted in ("1 new, 0 known already", "0 new, 1 known already"):
+        ended = done(lab, "import", "q.xlsx", "--expert", "ann", code=1)
+        rest = "0 unchanged, 4 without an answer, 1 conflicts"
+        assert f"6 rows of the judge = {counted}, {rest}" in ended.out
+        assert "row 3, " in ended.out
+        assert "the answer belongs in whose_mistake" in ended.out
+    (kept,) = read_lines(lab.folder / "labels" / "own.remarks.jsonl")
+    assert (kept["says"], kept["comment"]) == ("criterion_changed", "No unit, no pass.")
+    assert kept["run"] == lab.runs[0].name
+    done(lab, "import", "q.xlsx", "--expert", "bob", "dataset.expert=ann", code=1)
+    assert len(read_lines(lab.folder / "labels" / "own.remarks.jsonl")) == 1
+
+
 def test_a_cut_text_is_said(lab: Lab) -> None:
     more = rows(1)[0] | {"id": "long", "output": "x" * 40_000}
     del more["label"], more["critique"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from judgelab.data.events import CANNOT, EventLog, labels_path
 from judgelab.data.readers import xlsx
 from judgelab.data.readers.csv import CsvReader
 from judgelab.data.readers.jsonl import JsonlReader
+from judgelab.data.remarks import RemarkLog, remarks_path
 from judgelab.data.schema import Dataset, DatasetConfig, load
-from judgelab.data.sheets import cells, merging, reading, rows, writing
+from judgelab.data.sheets import cells, comments, merging, reading, rows, writing
+from judgelab.data.sheets.comments import Comment
+from judgelab.data.sheets.merged import Merged
 from judgelab.data.sheets.reading import Entry, LabelSheet
 from judgelab.data.standing import Said, Standing
 from judgelab.errors import DataError
@@ -392,25 +396,144 @@ def test_what_is_cut_fits(text: str) -> None:
 
 
 def test_the_judge_stands_beside_labels_alone(place: Place) -> None:
-    verdicts = {"a": Verdict("a", "pass", critique="=Fine."), "b": Verdict("b", "pass")}
     standing = place.standing()
-    beside = rows.judged(standing, verdicts)
+    beside = comments.judged(standing, VERDICTS, "r1", remarks())
     assert [row["id"] for row in beside.rows] == ["a"], "b has no label yet"
     sheet, _ = rows.to_label(standing, ["a", "b"])
     path = place.folder / "two.xlsx"
     writing.write_xlsx(path, [sheet, beside])
     page = load_workbook(path)["judge"]
-    (choice,) = page.data_validations.dataValidation
-    assert choice.formula1 == '"judge wrong,label wrong,criterion changed,unclear"'
-    edit(path, {"a": {"whose_mistake": "label wrong"}}, "judge")
+    choices = [one.formula1 for one in page.data_validations.dataValidation]
+    assert choices == ['"judge wrong,label wrong,criterion changed,unclear"', '"yes,no,unclear"']
     edit(path, {"a": {"verdict": "pass"}, "b": {"verdict": "fail"}})
-    assert reading.read(path).comments == 1
     place.take_in(path)
     seen = {id_: place.standing().event(id_) for id_ in "ab"}
     assert {id_: one.visible["judge"] for id_, one in seen.items() if one} == {
         "a": "shown",
         "b": "hidden",
     }
+
+
+VERDICTS = {"a": Verdict("a", "pass", critique="=Fine."), "b": Verdict("b", "pass")}
+
+
+def remarks() -> RemarkLog:
+    return RemarkLog(remarks_path("mine"))
+
+
+@dataclass
+class Beside:
+    """A workbook with the judge's sheet alone."""
+
+    place: Place
+    path: Path
+
+    @classmethod
+    def of(cls, place: Place, name: str = "judged.xlsx") -> Beside:
+        sheet = comments.judged(place.standing(), VERDICTS, "r1", remarks())
+        writing.write_xlsx(place.folder / name, [sheet])
+        return cls(place, place.folder / name)
+
+    def type(self, **typed: str) -> Beside:
+        edit(self.path, {"a": typed}, "judge")
+        return self
+
+    def take_in(self) -> Merged[Comment]:
+        read = reading.read(self.path).comments
+        made, new = comments.merge(read, self.place.standing(), remarks(), lambda run: VERDICTS)
+        for one in new:
+            remarks().append(one)
+        return made
+
+
+def test_what_is_said_of_the_judge_becomes_a_remark_once(place: Place) -> None:
+    sheet = Beside.of(place).type(whose_mistake="Judge Wrong", comment="- the unit\nis missing. ")
+    assert len(sheet.take_in().new) == 1
+    (kept,) = remarks().all
+    assert (kept.id, kept.expert, kept.run, kept.label, kept.verdict, kept.says, kept.comment) == (
+        *("a", "ann", "r1", "fail", "pass", "judge_wrong"),
+        "- the unit\nis missing.",
+    )
+    assert kept.content == place.standing().items["a"].content
+    assert len(sheet.take_in().known) == 1
+    again = Beside.of(place, "again.xlsx")
+    page = load_workbook(again.path)["judge"]
+    row = dict(zip(*([cell.value for cell in row] for row in page.iter_rows()), strict=True))
+    assert (row["whose_mistake"], row["comment"]) == ("judge wrong", "'- the unit\nis missing.")
+    assert page.column_dimensions["K"].hidden, "run, version and state are ours"
+    assert len(again.take_in().untouched) == 1
+    assert len(again.type(comment="").take_in().new) == 1
+    assert [one.comment for one in remarks().all] == [""]
+
+
+def test_a_label_that_was_wrong_is_changed_after_it_was_said(place: Place) -> None:
+    sheet = Beside.of(place).type(whose_mistake="label wrong")
+    assert sheet.take_in().new
+    labels = place.export()
+    edit(labels, {"a": {"verdict": "pass"}})
+    place.take_in(labels)
+    assert len(sheet.take_in().known) == 1, "the same file again"
+    after = Beside.of(place, "after.xlsx").type(same_reason="no", comment="It is the unit.")
+    assert len(after.take_in().new) == 1
+    assert remarks().all[-1].says == "other_reason"
+
+
+def _label(place: Place) -> None:
+    edit(path := place.export(), {"a": {"verdict": "pass"}})
+    place.take_in(path)
+
+
+def _texts(place: Place) -> None:
+    place.write([DATA[0] | {"output": "another"}, *DATA[1:]])
+
+
+def _remark(place: Place) -> None:
+    Beside.of(place, "other.xlsx").type(whose_mistake="unclear").take_in()
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "why"),
+    [
+        (_label, "the label or the judge's verdict are others"),
+        (_texts, "the texts, the label"),
+        (_remark, "ann has said 'unclear' on 20..-..-.. of this verdict since"),
+    ],
+)
+def test_what_changed_meanwhile_is_a_conflict_and_nothing_is_written(
+    place: Place, meanwhile: Callable[[Place], None], why: str
+) -> None:
+    sheet = Beside.of(place).type(whose_mistake="judge wrong")
+    meanwhile(place)
+    before = [one.says for one in remarks().all]
+    ((row, found),) = sheet.take_in().conflicts
+    assert (row.where, row.id) == ("sheet 'judge', row 2", "a")
+    assert re.search(why, found), found
+    assert [one.says for one in remarks().all] == before
+
+
+def test_the_answer_to_another_question_is_a_conflict(place: Place) -> None:
+    ((_, why),) = Beside.of(place).type(same_reason="yes").take_in().conflicts
+    assert why == "expert and judge differ here: the answer belongs in whose_mistake"
+
+
+def test_a_comment_without_an_answer_is_listed(place: Place) -> None:
+    made = Beside.of(place).type(comment="Well.").take_in()
+    assert [one.id for one in made.stray] == ["a"]
+    assert not remarks().all
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ({"whose_mistake": "mine"}, r"unknown answers.*'mine'.*judge wrong, label wrong"),
+        ({"whose_mistake": "unclear", "same_reason": "no"}, "two answers"),
+    ],
+)
+def test_answers_that_are_none_are_refused(
+    place: Place, typed: dict[str, str], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        Beside.of(place).type(**typed).take_in()
 
 
 def test_the_order_is_random_and_the_same_again(place: Place) -> None:

@@ -10,11 +10,13 @@ import rooms
 from judgelab.data.events import EventLog
 from judgelab.data.overlay import second_looks
 from judgelab.data.remarks import Remark, RemarkLog
-from judgelab.errors import DataError
+from judgelab.errors import DataError, UserError
 from judgelab.review import queues
 from judgelab.review.room import Room
 from judgelab.review.told import Opinion, Told, _opinions, wrong_reasons
+from judgelab.tracking.folder import RunFolder
 from judgelab.types import Verdict
+from labs import Lab, rows, write_rows
 
 LABELS = {
     "i0": ("fail", "No source is named."),
@@ -44,7 +46,7 @@ def test_the_queues_hold_what_they_say(room: Room) -> None:
     assert sorted(queues.reasons(room)) == ["i1", "i2"]
     assert queues.uncertain(room) == ["i2", "i1", "i4", "i0", "i3"]
     room.told = None
-    for name in queues.OF_RUNS:
+    for name in (one.name for one in queues.QUEUES.values() if one.of_run):
         assert queues.QUEUES[name].order(room, "") == []
 
 
@@ -168,3 +170,17 @@ def test_second_labels_decide_nothing(room: Room, tmp_path: Path) -> None:
     assert (look.id, look.annotator, look.label) == ("i0", "ann", "pass")
     assert room.labelled["i0"].said.verdict == "fail"
     assert not room.log.events
+
+
+def test_a_verdict_on_other_texts_is_none(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    write_rows(lab.folder / "data.jsonl", rows(6))
+    lab.run("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "judge=always_pass")
+    folder = RunFolder(lab.runs[0])
+    content = {row["id"]: row["content"] for row in folder.assignment}
+    log = RemarkLog(tmp_path / "made.remarks.jsonl")
+    assert Told.of(folder, log, content).opinions.keys() == content.keys()
+    changed = content | {"item-000": "of other texts"}
+    assert Told.of(folder, log, changed).opinions.keys() == content.keys() - {"item-000"}
+    with pytest.raises(UserError, match="as it was judged"):
+        Told.of(folder, log, dict.fromkeys(content, "of other texts"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from judgelab.commands import show
 from judgelab.data.events import EventLog, labels_path
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
+from judgelab.data.remarks import RemarkLog, remarks_path
 from judgelab.data.schema import Dataset, DatasetConfig, load
-from judgelab.data.sheets import in_force, merging, reading, rows, writing
+from judgelab.data.sheets import comments, in_force, merging, reading, rows, writing
+from judgelab.data.sheets.comments import Comment
+from judgelab.data.sheets.merged import Merged, Placed, R, listed
 from judgelab.data.sheets.reading import Entry
 from judgelab.data.standing import Standing
 from judgelab.errors import DataError, UserError
@@ -82,7 +86,7 @@ def export(
     desk = opened(overrides, expert)
     standing = desk.standing(desk.expert)
     ids = rows.chosen(standing, everything=everything, n=n, seed=seed)
-    beside = _judged(standing, run) if run else None
+    beside = _judged(standing, desk.config.name, run) if run else None
     if not ids and beside is None:
         raise UserError(
             f"{desk.expert} has labelled all {len(standing.items)} items of {desk.config.name!r}, "
@@ -98,9 +102,11 @@ def export(
         sheet, left = rows.to_label(standing, ids)
         if suffix == ".csv":
             writing.write_csv(file, sheet.columns, sheet.rows)
+            _say_cut([sheet])
         else:
-            writing.write_xlsx(file, [sheet, *([beside] if beside else [])])
-        _say_cut([sheet, *([beside] if beside else [])])
+            sheets = [*([sheet] if ids else []), *([beside] if beside else [])]
+            writing.write_xlsx(file, sheets)
+            _say_cut(sheets)
     _say_left(left)
     show.line(f"{len(ids) - len(left)} items for {desk.expert} in {file}")
     if beside:
@@ -132,56 +138,69 @@ def take_in(
     desk = opened(overrides, expert)
     standing = desk.standing(desk.expert)
     made = merging.merge(labelled.entries, standing, shown(file))
-    if labelled.comments:
-        show.notes(
-            [
-                f"{labelled.comments} comments on the sheet {rows.JUDGE!r} are no labels and stay "
-                f"in {file}; where the label was wrong, change it on the sheet {rows.LABELS!r}"
-            ]
-        )
     page = "aligneval" if as_ else "sheet"
-    return settle([(standing, made)], page, desk.log.path, dry_run=dry_run)
+    # What is said of the judge comes first: it is of the labels that stood beside it.
+    said = _comments(labelled.comments, desk, standing, dry_run) if labelled.comments else 0
+    if not labelled.entries:
+        return said
+    return max(said, settle([(standing, made)], page, desk.log.path, dry_run=dry_run))
+
+
+def _comments(found: Sequence[Comment], desk: Desk, standing: Standing, dry_run: bool) -> int:
+    """What the expert says of a judge becomes remarks; 1 where some rows are conflicts."""
+    log = RemarkLog(remarks_path(desk.config.name))
+    told = cache(lambda run: _told(run, standing, log)[1])
+    made, remarks = comments.merge(found, standing, log, told)
+    if not dry_run:
+        for one in remarks:
+            log.append(one)
+    words = ("rows of the judge", "an answer", "remarks", "look at these disagreements again")
+    return _settled([made], log.path, words, dry_run=dry_run)
 
 
 def settle(
-    found: Sequence[tuple[Standing, merging.Merged]], page: str, log: Path, *, dry_run: bool
+    found: Sequence[tuple[Standing, Merged[Entry]]], page: str, log: Path, *, dry_run: bool
 ) -> int:
     """Write what is new, and say what became of every row."""
     if not dry_run:
         for standing, made in found:
             for _ in merging.write(made, standing, page):
                 pass
-    parts = [made for _, made in found]
+    words = ("rows", "a verdict", "labels", "label these items again")
+    return _settled([made for _, made in found], log, words, dry_run=dry_run)
 
-    def count(of: Callable[[merging.Merged], Sequence[Any]]) -> int:
+
+def _settled(
+    parts: Sequence[Merged[R]], log: Path, words: tuple[str, str, str, str], *, dry_run: bool
+) -> int:
+    """`words`: what rows are called, what empty ones lack, what is written, what to do again."""
+    rows, lacks, written, again = words
+
+    def count(of: Callable[[Merged[R]], Sequence[Any]]) -> int:
         return sum(len(of(made)) for made in parts)
 
     counted = {
         "new": count(lambda made: made.new),
         "known already": count(lambda made: made.known),
         "unchanged": count(lambda made: made.untouched),
-        "without a verdict": count(lambda made: made.empty),
+        f"without {lacks}": count(lambda made: made.empty),
         "conflicts": count(lambda made: made.conflicts),
     }
-    total = sum(counted.values())
     said = ", ".join(f"{n} {what}" for what, n in counted.items())
-    show.line(f"{total} rows = {said}")
+    show.line(f"{sum(counted.values())} {rows} = {said}")
     for made in parts:
-        for text in merging.listed(made.conflicts):
+        for text in listed(made.conflicts):
             show.line(f"conflict: {text}")
     stray = [one for made in parts for one in made.stray]
     if stray:
-        show.notes([f"rows without a verdict, though something was said: {_rows(stray)}"])
+        show.notes([f"rows without {lacks}, though something was said: {_rows(stray)}"])
     if dry_run:
         show.notes(["nothing was written (--dry-run)"])
     elif counted["new"]:
-        show.notes([f"{counted['new']} labels were added to {shown(log)}"])
+        show.notes([f"{counted['new']} {written} were added to {shown(log)}"])
     if counted["conflicts"]:
         show.next_steps(
-            [
-                "of conflicts nothing was written: label these items again in judgelab review, or"
-                " in a new export"
-            ]
+            [f"of conflicts nothing was written: {again} in judgelab review, or in a new export"]
         )
     return 1 if counted["conflicts"] else 0
 
@@ -196,32 +215,28 @@ def _check_place(file: Path, force: bool) -> None:
         raise UserError(f"{file}: there is no folder {file.parent}.")
 
 
-def _judged(standing: Standing, run: str) -> rows.Sheet:
-    from judgelab.sources import judges
-
-    (source,) = judges([run])
-    if source.run is None:
-        raise UserError(f"--run {run}: give a RUN of this lab.")
-    fitting: dict[str, Verdict] = {}
-    for verdict in source.verdicts:
-        item = standing.items.get(verdict.id)
-        same = item is not None and source.content.get(item.id, item.content) == item.content
-        if same and verdict.repeat == 0:
-            fitting[verdict.id] = verdict
-    sheet = rows.judged(standing, fitting)
+def _judged(standing: Standing, name: str, run: str) -> rows.Sheet:
+    log = RemarkLog(remarks_path(name))
+    id_, verdicts = _told(run, standing, log)
+    sheet = comments.judged(standing, verdicts, id_, log)
     if not sheet.rows:
         raise DataError(
             f"--run {run}: {standing.expert} has labelled nothing that it judged; the judge's "
             "verdict is shown beside a label alone."
         )
-    if source.run.record["part"] == "test":
-        show.notes(
-            [
-                "this run is a look at test: a label of test that changes after the judge's "
-                "verdict was seen is no independent one any more"
-            ]
-        )
     return sheet
+
+
+def _told(run: str, standing: Standing, log: RemarkLog) -> tuple[str, dict[str, Verdict]]:
+    """The id of a run, and what its judge said of the items as they are."""
+    from judgelab.review.told import Told
+    from judgelab.tracking.folder import find_run
+
+    content = {one.id: one.content for one in standing.items.values()}
+    told = Told.of(find_run(run), log, content)
+    return told.run, {
+        id_: Verdict(id_, one.verdict, critique=one.critique) for id_, one in told.opinions.items()
+    }
 
 
 def _exact(standing: Standing, id_: str) -> dict[str, Any]:
@@ -262,6 +277,6 @@ def _say_left(ids: Sequence[str]) -> None:
         )
 
 
-def _rows(entries: Sequence[Entry]) -> str:
+def _rows(entries: Sequence[Placed]) -> str:
     some = "; ".join(f"{one.where} ({one.id})" for one in entries[:NAMED])
     return f"{some}{'; …' if len(entries) > NAMED else ''}"

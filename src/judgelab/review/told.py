@@ -26,7 +26,10 @@ class Opinion:
 
 @dataclass
 class Told:
-    """The opinions of a run's judge by item, and the remarks on them."""
+    """The opinions of a run's judge by item, and the remarks on them.
+
+    An item whose texts are others than those that were judged has no opinion.
+    """
 
     run: str
     name: str
@@ -49,13 +52,14 @@ class Told:
             )
         if not folder.complete:
             raise UserError(f"{folder.id} is not complete: {folder.unranked}.")
-        judged = {verdict.id for verdict in folder.verdicts}
-        if not judged & content.keys():
+        judged = {row["id"]: row["content"] for row in folder.assignment}
+        fitting = [one for one in folder.verdicts if judged.get(one.id) == content.get(one.id, "")]
+        if not fitting:
             raise UserError(
                 f"{folder.id} judged {record['dataset']['name']}, and none of its items is in this "
-                "dataset. Give the run's own dataset=..."
+                "dataset as it was judged. Give the run's own dataset=..."
             )
-        return cls(folder.id, record["name"], _opinions(folder.verdicts), log, content)
+        return cls(folder.id, record["name"], _opinions(fitting), log, content)
 
     def differs(self, id_: str, label: str) -> bool:
         """Whether the judge gave the other verdict; an abstention is none."""

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from judgelab.data.events import ConflictError
 from judgelab.data.readers.problems import Problems, quoted
+from judgelab.data.sheets.merged import Merged
 from judgelab.data.sheets.reading import WORDS_OF, Entry
 from judgelab.data.standing import Said, Standing, shows
 
 
-@dataclass
-class Merged:
-    """What becomes of each row.
-
-    Attributes:
-        new: rows that become a label event.
-        known: rows that say what is in force already.
-        untouched: rows that say what they said when they were exported.
-        empty: rows without a verdict; `stray` are those of them that hold other words, or held a
-            verdict when they were exported.
-        conflicts: rows of which nothing is written, and why.
-        heads: the last event of each item when this was made.
-    """
-
-    new: list[Entry] = field(default_factory=list)
-    known: list[Entry] = field(default_factory=list)
-    untouched: list[Entry] = field(default_factory=list)
-    empty: list[Entry] = field(default_factory=list)
-    stray: list[Entry] = field(default_factory=list)
-    conflicts: list[tuple[Entry, str]] = field(default_factory=list)
-    heads: dict[str, int | None] = field(default_factory=dict)
-
-
-def merge(entries: Iterable[Entry], standing: Standing, source: str) -> Merged:
+def merge(entries: Iterable[Entry], standing: Standing, source: str) -> Merged[Entry]:
     """Every row has its place; nothing is written.
 
     A row is a conflict where the item's texts are others than those it was labelled for, or where
@@ -51,13 +29,13 @@ def merge(entries: Iterable[Entry], standing: Standing, source: str) -> Merged:
             allowed = "an id of the dataset's interactions (dataset=...)"
             problems.add("unknown ids", one.where, quoted(one.id), allowed)
     problems.check()
-    made = Merged(heads={one.id: standing.head(one.id) for one in entries})
+    made = Merged[Entry](heads={one.id: standing.head(one.id) for one in entries})
     for one in entries:
         _place(one, standing, made)
     return made
 
 
-def write(made: Merged, standing: Standing, page: str) -> Iterator[Entry]:
+def write(made: Merged[Entry], standing: Standing, page: str) -> Iterator[Entry]:
     """Append what is new, row by row as it is on disk; who labelled meanwhile is a conflict too."""
     for one in list(made.new):
         given = standing.given(one.id, one.said, _visible(one, page))
@@ -70,7 +48,7 @@ def write(made: Merged, standing: Standing, page: str) -> Iterator[Entry]:
             yield one
 
 
-def _place(one: Entry, standing: Standing, made: Merged) -> None:
+def _place(one: Entry, standing: Standing, made: Merged[Entry]) -> None:
     now = standing.said(one.id)
     one = replace(one, said=_whole(one, now))
     seen = one.state is not None and shows(one.state, one.said)
@@ -114,8 +92,3 @@ def _visible(one: Entry, page: str) -> dict[str, Any]:
     if one.cut:
         seen["cut"] = list(one.cut)
     return {**seen, "page": page, **one.origin}
-
-
-def listed(conflicts: Sequence[tuple[Entry, str]]) -> list[str]:
-    """A line a conflict."""
-    return [f"{one.where}, {one.id}: {why}" for one, why in conflicts]

@@ -17,7 +17,9 @@ from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.readers.values import body_text, is_empty, key_text
 from judgelab.data.readers.xlsx import XlsxReader
 from judgelab.data.sheets.cells import is_cut
-from judgelab.data.sheets.rows import JUDGE, LABELS, NEEDED, WORDS, YES
+from judgelab.data.sheets.comments import JUDGE, Comment
+from judgelab.data.sheets.comments import read as read_comments
+from judgelab.data.sheets.rows import LABELS, NEEDED, WORDS, YES
 from judgelab.data.standing import Said, version_of
 from judgelab.errors import DataError
 from judgelab.types import Interaction
@@ -58,10 +60,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What was read, and how many comments on the judge stand beside it."""
+    """What was read: labels, and what is said of a judge beside them."""
 
     entries: Sequence[Entry]
-    comments: int = 0
+    comments: Sequence[Comment] = ()
 
 
 def read(path: Path, as_: str | None = None) -> Labelled:
@@ -75,15 +77,14 @@ def read(path: Path, as_: str | None = None) -> Labelled:
         return Labelled(_aligneval(path))
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{shown(path)}: labels come back from {', '.join(FORMATS)}.")
-    seen: set[str] = set()
-    comments = 0
+    comments: Sequence[Comment] = ()
     if path.suffix.lower() == ".xlsx":
         sheets = XlsxReader().sheets(path)
-        reader: Reader = LabelSheet(None if len(sheets) == 1 else _labels_in(sheets, path))
         if JUDGE in sheets:
-            judged = list(LabelSheet(JUDGE).rows(path))
-            seen = {key_text(row.values.get("id")) for row in judged}
-            comments = sum(map(_commented, judged))
+            comments = read_comments(list(LabelSheet(JUDGE).rows(path)), shown(path))
+            if len(sheets) == 1:
+                return Labelled((), comments)
+        reader: Reader = LabelSheet(None if len(sheets) == 1 else _labels_in(sheets, path))
     elif path.suffix.lower() == ".csv":
         reader = CsvReader(_delimiter(path))
     else:
@@ -98,7 +99,8 @@ def read(path: Path, as_: str | None = None) -> Labelled:
             f"{', '.join(map(repr, lost))}; there are: {', '.join(map(repr, there))}. Import a "
             "file that judgelab data export wrote, with all of its columns."
         )
-    entries = [_entry(row, seen, problems) for row in rows]
+    judged = {one.id for one in comments}
+    entries = [_entry(row, judged, problems) for row in rows]
     _check_ids(entries, problems)
     problems.check()
     return Labelled(entries, comments)
@@ -206,10 +208,6 @@ def _better(value: object, where: str, problems: Problems) -> bool:
 
 def _is_text(name: str) -> bool:
     return name in ("input", "output") or name.startswith(("context.", "dimensions."))
-
-
-def _commented(row: Row) -> bool:
-    return any(not is_empty(row.values.get(name)) for name in ("whose_mistake", "comment"))
 
 
 def _delimiter(path: Path) -> str:

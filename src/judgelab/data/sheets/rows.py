@@ -10,16 +10,15 @@ from judgelab.data.events import CANNOT
 from judgelab.data.readers.values import body_text
 from judgelab.data.sheets.cells import cut, fits, is_cut
 from judgelab.data.standing import Said, Standing
-from judgelab.types import Interaction, Verdict
+from judgelab.types import Interaction
 
-LABELS, JUDGE = "labels", "judge"  # the sheets
+LABELS = "labels"  # the sheet
 SAID = ("verdict", "critique", "could_be_better", "what_is_missing")
 SEEN = ("version", "state")
 NEEDED = ("id", *SAID, *SEEN)
 WORDS = {"pass": "pass", "fail": "fail", "cannot judge": CANNOT}
 SPELT = {CANNOT: "cannot judge"}
 YES = "yes"
-WHOSE_MISTAKE = ("judge wrong", "label wrong", "criterion changed", "unclear")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Sheet:
     rows: Sequence[Mapping[str, str]]
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     hidden: Sequence[str] = ()
-    typed: Sequence[str] = (*SAID, "whose_mistake", "comment")
+    typed: Sequence[str] = SAID
 
     @property
     def cut(self) -> dict[str, list[str]]:
@@ -77,31 +76,6 @@ def to_label(standing: Standing, ids: Sequence[str]) -> tuple[Sheet, list[str]]:
     columns = ["id", "input", "output", *SAID, *behind, *SEEN]
     choices = {"verdict": tuple(WORDS), "could_be_better": (YES,)}
     return Sheet(LABELS, columns, rows, choices, SEEN), left
-
-
-def judged(standing: Standing, verdicts: Mapping[str, Verdict]) -> Sheet:
-    """The judge beside the expert, for what the expert has decided; disagreements come first."""
-    rows = []
-    for id_, verdict in verdicts.items():
-        said = standing.said(id_)
-        if said.verdict not in ("pass", "fail"):
-            continue
-        texts = standing.items[id_]
-        row = {
-            "id": id_,
-            "input": texts.input,
-            "output": texts.output,
-            "expert_verdict": said.verdict,
-            "judge_verdict": verdict.verdict or f"none ({verdict.reason})",
-            "expert_critique": said.critique,
-            "judge_critique": verdict.critique,
-            "whose_mistake": "",
-            "comment": "",
-        }
-        rows.append({name: cut(text, id_) for name, text in row.items()})
-    rows.sort(key=lambda row: row["expert_verdict"] == row["judge_verdict"])
-    columns = list(rows[0]) if rows else []
-    return Sheet(JUDGE, columns, rows, {"whose_mistake": WHOSE_MISTAKE})
 
 
 def spelt(said: Said) -> dict[str, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {"input": 50, "output": 70, "critique": 60, "comment": 40, "what_is_missing": 30}
 WIDTH, NARROW = 40, 16
-NARROW_ONES = ("verdict", "could_be_better", "whose_mistake", "id", "dimensions.")
+NARROW_ONES = ("verdict", "could_be_better", "whose_mistake", "same_reason", "id", "dimensions.")
 LAST_ROW = 1_048_576  # of any sheet
 
 
