@@ -384,6 +384,22 @@ def test_other_labels_are_the_ceiling_in_the_same_table(lab):
     assert re.search(r"perfect: kappa above the ceiling's by .*beyond what these labels", above.err)
 
 
+def test_a_judge_under_the_first_and_the_second_labels(lab):
+    data = [row | {"annotator": "ann"} for row in read_lines(lab.folder / "data.jsonl")]
+    write_rows(lab.folder / "labels.jsonl", data)
+    again = [row | {"round": 2} for row in annotate(data[:40], 10, "ann")]
+    write_rows(lab.folder / "again.jsonl", again)
+    words = ("score", "--labels", "labels.jsonl", "--verdicts", "v4.jsonl", "v7.jsonl")
+    done = lab(*words, "--annotations", "again.jsonl")
+    assert done.out.count("labelled again, blind: 4 of 40 are others now") == 2
+    assert "second less first: agreement" in done.out
+    for card in cards(lab(*words, "--annotations", "again.jsonl", "--json")).values():
+        found = card["relabelled"]
+        more = found["again"]["agreement"]["value"] - found["first"]["agreement"]["value"]
+        assert found["difference"]["value"] == pytest.approx(more)
+    assert "labelled again" not in lab(*words).out
+
+
 @pytest.mark.parametrize(
     ("rows_", "message"),
     [

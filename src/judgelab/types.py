@@ -87,7 +87,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Annotation:
-    """One person's label of one item; several may exist for an item."""
+    """One person's label of one item; several may exist for an item.
+
+    `second`: it is known to be a blind second label, and never the one that decides.
+    """
 
     id: str
     annotator: str
@@ -95,6 +98,7 @@ class Annotation:
     critique: str = ""
     at: str = ""
     round: int | None = None
+    second: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,12 @@ def again(n: int = 60, flips: int = 5) -> list[Annotation]:
     return by("ann", flipped(part(LABELS, IDS[:n]), IDS[:flips]), round=2)
 
 
+def soon() -> list[Annotation]:
+    """The label that decides, and another within the hour."""
+    first = by("ann", part(LABELS, IDS[:5]), at="2026-03-01T10:00:00+00:00")
+    return [*first, *by("ann", part(LABELS, IDS[:5]), at="2026-03-01T10:30:00+00:00")]
+
+
 def value(found: Ceiling, name: str) -> float | None:
     assert found.card is not None
     return found.card.metrics[name].value
@@ -61,6 +67,7 @@ def test_it_is_of_the_items_that_the_judge_is_scored_on() -> None:
         ([], None, "no_second_labels"),
         (again(), IDS[60:], "none_on_these_items"),
         (by("bob", part(LABELS, IDS[:10])), IDS[60:], "none_on_these_items"),
+        (soon(), None, "within_a_day"),
     ],
 )
 def test_an_unknown_ceiling_has_a_reason(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from people_labs import by, flipped, noisy, part, truths
 
@@ -68,6 +70,25 @@ def test_a_label_within_a_day_is_a_correction(later: str, kept: int) -> None:
     voices = hear({"a": "fail"}, log, "ann")
     assert voices.deciding["a"].label == "fail"
     assert len(second(voices)) == kept
+
+
+def test_what_is_known_to_be_a_second_label_is_one_without_a_flip_too() -> None:
+    again = [replace(one, second=True) for one in by("ann", part(LABELS, IDS[:12]))]
+    voices = hear(LABELS, again, "ann")
+    assert len(second(voices)) == 12
+    assert voices.notes == ()
+    both = hear(LABELS, [*by("ann", LABELS, at="2026-01-01"), *again], "ann")
+    assert len(second(both)) == 12
+    assert both.deciding[IDS[0]].at is not None
+
+
+def test_a_label_that_decides_has_its_time_though_no_annotation_repeats_it() -> None:
+    first = {"a": Annotation("a", "ann", "pass", at="2026-01-01T09:00")}
+    for later, kept in (("2026-01-01T10:00", 0), ("2026-01-02T10:00", 1)):
+        again = [Annotation("a", "ann", "pass", at=later, second=True)]
+        voices = hear({"a": "pass"}, again, "ann", sources=first)
+        assert voices.deciding["a"].at is not None
+        assert len(second(voices)) == kept
 
 
 def test_only_some_items() -> None:

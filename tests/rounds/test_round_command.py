@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import Any
 
@@ -144,6 +145,38 @@ def test_labels_of_test_stay_closed(three, tmp_path):
     assert len(test) > 30
     for name in ("metrics", "disagreements", "needs", "decision", "below_floors", "confusion"):
         assert mine[name] == theirs[name], name
+
+
+def test_labels_that_changed_the_second_time_are_shown_under_both(three, tmp_path):
+    lab = ExpertLab(tmp_path)
+    for name in ("splits", "prompts", "labels"):
+        shutil.copytree(three.lab.folder / name, lab.folder / name)
+    run = three.lab.folder / "runs" / three.lab.about(3)["result"]["run"]
+    parts = {row["id"]: row["part"] for row in read_lines(run / "assignment.jsonl")}
+    dev, test = (sorted(i for i in parts if parts[i] == part) for part in ("dev", "test"))
+    first = {e.id: e.verdict for e in lab.log.labels("ann")}
+    ours, log = lab.folder / "labels" / "mine.jsonl", lab.folder / "labels" / "mine.again.jsonl"
+    kept = ours.read_text()
+    ours.unlink()
+    lab.label([*dev[:20], *test], other={*dev[:4], *test}, verdict=lambda row: first[row["id"]])
+    log.write_text(ours.read_text().replace('"at": "20', '"at": "30'))
+    ours.write_text(kept)
+    done = lab.close("judge.rubric=mine", "demos.k=8")
+    assert done.code == 0, done.err
+    found = lab.about(1)["result"]["relabelled"]
+    assert found["n"] == 20
+    assert [one["id"] for one in found["changed"]] == dev[:4]
+    agreed, differed = found["agreed"], found["differed"]
+    assert agreed["n"] + differed["n"] == 20
+    more = (differed["changed"] - agreed["changed"]) / 20
+    assert found["difference"]["value"] == pytest.approx(more)
+    assert found["difference"]["lo"] < more < found["difference"]["hi"]
+    values = [found[name]["agreement"]["value"] for name in ("again", "first")]
+    assert values[0] - values[1] == pytest.approx(more)
+    assert f"4 of 20 are others now, {differed['changed']} of {differed['n']} where" in done.out
+    assert re.search(r"\n +first labels +\.\d\d \[.*\n +second labels +\.\d\d \[", done.out)
+    assert three.lab.about(3)["result"]["relabelled"] is None
+    assert "labelled again, blind" not in three.done[-1].out
 
 
 def test_an_open_round_is_gone_on_with_as_it_was_frozen(tmp_path):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from judgelab import config as configs
 from judgelab import prompts, resources
 from judgelab.commands import show
+from judgelab.data.annotations import time_of
 from judgelab.data.dimensions import Dimensions
 from judgelab.data.events import EventLog, again_path, labels_path
 from judgelab.data.overlay import principal_of
@@ -19,7 +21,7 @@ from judgelab.data.seen import parts_of
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ConfigError, DataError
 from judgelab.review.book import Book
-from judgelab.review.queues import OF_RUNS, QUEUES
+from judgelab.review.queues import QUEUES
 from judgelab.review.room import Room
 from judgelab.review.told import Told
 from judgelab.rounds.frozen import rounds_of
@@ -62,12 +64,14 @@ def review(
     start = [known.name for known in QUEUES.values() if not known.about]
     if queue is not None and queue not in start:
         raise ConfigError(f"--queue {queue}: there are {', '.join(start)}.")
-    if queue in OF_RUNS and run is None:
+    if queue and QUEUES[queue].of_run and run is None:
         raise ConfigError(f"--queue {queue} is about a judge's verdicts: --run RUN says which.")
     told = _told(run, dataset) if run else None
     if again is not None:
         log = EventLog(again_path(chosen.name))
-        dataset = _second(load(chosen, newcomer=name), log, name, told, again, seed)
+        labelled = load(chosen, newcomer=name)
+        dataset = _second(labelled, log, name, told, again, seed)
+        fresh = _fresh(labelled) & {one.id for one in dataset.interactions}
         told, queue = None, "unlabelled"
 
     from judgelab.review.serve import place, serve
@@ -90,6 +94,11 @@ def review(
         notes.append(
             "second labels, blind: they decide nothing, and say how sure the first ones are"
         )
+        if fresh:
+            notes.append(
+                f"{len(fresh)} of these were labelled less than a day ago; a second label that "
+                "soon may be remembered, and does not count: begin tomorrow"
+            )
     if name != principal:
         notes.append(
             f"{principal or 'somebody else'}'s labels decide (dataset.expert); {name}'s are second "
@@ -125,6 +134,16 @@ def _book(rubric: str | None, dataset: Dataset, split: SplitConfig) -> Book | No
     )
 
 
+def _fresh(dataset: Dataset) -> set[str]:
+    """What was labelled less than a day ago (`voices.too_soon`)."""
+    from judgelab.expert.voices import DAY
+
+    sources = {id_: label.source for id_, label in dataset.labels.items() if label.source}
+    now = datetime.now(UTC)
+    times = ((id_, time_of(source)) for id_, source in sources.items())
+    return {id_ for id_, at in times if at is not None and now - at < DAY}
+
+
 def _second(
     dataset: Dataset, log: EventLog, expert: str, told: Told | None, most: int, seed: int
 ) -> Dataset:
@@ -135,7 +154,12 @@ def _second(
     before = {
         e.id for e in log.labels(expert) if e.id in items and items[e.id].content == e.content
     }
-    order = sorted(labels, key=lambda id_: (id_ not in before, sha256(f"again:{seed}:{id_}")))
+    fresh = _fresh(dataset)
+
+    def place(id_: str) -> tuple[bool, bool, str]:
+        return id_ not in before, id_ in fresh, sha256(f"again:{seed}:{id_}")
+
+    order = sorted(labels, key=place)
     if told is None:
         chosen = order[:most]
     else:

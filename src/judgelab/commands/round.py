@@ -208,6 +208,7 @@ def _labels(one: Round, bench: Bench) -> Iterator[str]:
         yield f"ceiling, {ceiling['who']}: agreement {agreement} on {ceiling['n']} items{few}"
     else:
         yield bench.ceiling.in_words()
+    yield from show.under_both(one.result.get("relabelled"))
 
 
 def _flips(found: Mapping[str, Any]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from judgelab.types import LABELS, Label, Verdict
 
 if TYPE_CHECKING:
     from judgelab.expert.ceiling import Ceiling
+    from judgelab.expert.voices import Voices
 
 
 def score(
@@ -47,10 +48,11 @@ def score(
         for source in sources
     ]
     level, everywhere = level_of(sources), set().union(*items.values())
-    ceiling = _ceiling(annotations, known, everywhere, level) if annotations else None
-    if ceiling:
+    voices = _voices(annotations, known) if annotations else None
+    ceiling = _ceiling(voices, everywhere, level) if voices else None
+    if ceiling and voices:
         cards = [
-            card | _against(ceiling, source, items[source.name], level)
+            card | _against(ceiling, voices, source, items[source.name], policy)
             for card, source in zip(cards, sources, strict=True)
         ]
     if as_json:
@@ -68,6 +70,11 @@ def score(
     show.table(scorecards(cards, others, title + clustered + weighted))
     show.below(missing([*cards, *others], [name for name, _ in show.SHOWN], [show.AC1[0]]))
     show.notes(remarks(cards, ceiling))
+    for card in cards:
+        if both := list(show.under_both(card.get("relabelled"))):
+            show.line(f"\n{card['judge']}")
+            for text in both:
+                show.line(text)
     if ceiling is None:
         show.notes(
             ["ceiling unknown: --annotations FILE holds other labels of these items, if any"]
@@ -143,23 +150,36 @@ def scorecards(
     return table
 
 
-def _ceiling(path: Path, labels: Labels, items: set[str], level: float) -> Ceiling:
-    """Another human look at these items, from all labels that people gave."""
-    from judgelab.expert.ceiling import ceiling
+def _voices(path: Path, labels: Labels) -> Voices:
+    """All labels that people gave."""
+    from judgelab.expert.voices import hear
 
     ids = {key_text(row.values.get("id")) for row in reader_for(path).rows(path)}
     given = read_annotations(path, Spellings({}), ids)
     if strange := len(ids - labels.labels.keys()):
         show.notes([f"{path}: {strange} items have no label in {labels.where}: left out"])
-    return ceiling(labels.labels, given, labels.expert, items, labels.clusters, level=level)
+    return hear(labels.labels, given, labels.expert, labels.clusters)
 
 
-def _against(ceiling: Ceiling, source: Source, items: set[str], level: float) -> dict[str, Any]:
-    """What a judge's JSON says of the ceiling."""
+def _ceiling(voices: Voices, items: set[str], level: float) -> Ceiling:
+    """Another human look at these items."""
+    from judgelab.expert.ceiling import ceiling_of
+
+    return ceiling_of(voices, items, level=level)
+
+
+def _against(
+    ceiling: Ceiling, voices: Voices, source: Source, items: set[str], policy: str
+) -> dict[str, Any]:
+    """What a judge's JSON says of other human looks."""
     from judgelab.expert.ceiling import beyond
+    from judgelab.expert.relabelled import relabelled
 
+    level = level_of([source])
     decided = {item: said for item, said in majority(source.verdicts).items() if item in items}
+    found = relabelled(voices.only(items), decided, policy=policy, level=level)
     return {
         "ceiling": ceiling.to_json(),
         "beyond_ceiling": beyond(ceiling, decided, level=level).to_json(),
+        "relabelled": found.to_json() if found else None,
     }

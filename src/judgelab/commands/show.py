@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from judgelab.commands.remarks import missing
 from judgelab.metrics.names import named
-from judgelab.scoring import in_words
+from judgelab.scoring import in_words, in_words_of, p_in_words
 
 if TYPE_CHECKING:
     from judgelab.tracking.folder import RunFolder
@@ -182,3 +182,24 @@ def share(of_items: float | None) -> str:
         return "–"
     near = 0.995 <= of_items < 1 or 0 < of_items < 0.005
     return f"{of_items:.1%}" if near else f"{of_items:.0%}"
+
+
+def under_both(found: Mapping[str, Any] | None) -> Iterator[str]:
+    """A judge under the first labels and under the blind second ones (`expert.relabelled`)."""
+    if not found:
+        return
+    differed, agreed = found["differed"], found["agreed"]
+    yield (
+        f"labelled again, blind: {len(found['changed'])} of {found['n']} are others now, "
+        f"{differed['changed']} of {differed['n']} where the judge differed and "
+        f"{agreed['changed']} of {agreed['n']} where it agreed"
+    )
+    rows = [("on these items", [heading for _, heading in SHOWN])]
+    for title, name in (("first labels", "first"), ("second labels", "again")):
+        rows.append((title, [in_words_of(found[name][metric]) for metric, _ in SHOWN]))
+    for title, cells in rows:
+        yield f"  {title:14}  {'  '.join(f'{cell:16}' for cell in cells)}".rstrip()
+    yield (
+        f"  second less first: agreement {in_words_of(found['difference'])}, "
+        f"p {p_in_words(found['p'])}; the first labels decide"
+    )

@@ -23,7 +23,8 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 class ExpertLabel:
     """The label that decides for an item, the critique and who gave them.
 
-    `source` is the annotation that it is, or None where it stands in the item's own row.
+    `source` is the annotation or the label event that it is, or None where it stands in the item's
+    own row.
     """
 
     label: Label

@@ -32,13 +32,13 @@ class Overlaid:
         if event.verdict == CANNOT:
             self.labels.pop(event.id, None)
         else:
-            self.labels[event.id] = ExpertLabel(_word(event), event.critique, event.expert)
+            said = _annotation(event)
+            self.labels[event.id] = ExpertLabel(said.label, said.critique, said.annotator, said)
 
-    def hear(self, event: Event) -> None:
-        """Somebody else's label of an item as it is."""
+    def hear(self, event: Event, *, second: bool = False) -> None:
+        """Somebody else's label of an item as it is, or a second one."""
         if event.verdict != CANNOT:
-            said = Annotation(event.id, event.expert, _word(event), event.critique, event.at)
-            self.annotations.append(said)
+            self.annotations.append(_annotation(event, second))
 
 
 def principal_of(
@@ -98,7 +98,7 @@ def second_looks(log: EventLog, interactions: Sequence[Interaction]) -> list[Ann
     for expert in log.experts:
         for event in log.labels(expert):
             if content.get(event.id) == event.content:
-                made.hear(event)
+                made.hear(event, second=True)
     return made.annotations
 
 
@@ -125,8 +125,9 @@ def _notes(
         )
 
 
-def _word(event: Event) -> Label:
-    return "fail" if event.verdict == "fail" else "pass"
+def _annotation(event: Event, second: bool = False) -> Annotation:
+    label: Label = "fail" if event.verdict == "fail" else "pass"
+    return Annotation(event.id, event.expert, label, event.critique, event.at, second=second)
 
 
 def _listed(ids: Collection[str]) -> str:

@@ -39,8 +39,9 @@ class Ceiling:
         n: items; `card` may hold several looks at one, clustered by it.
         enough: whether n is 30 and 10 % of the items asked for.
         card: the scorecard; the reference as the expert, the other look as the judge.
-        reason: why it is unknown: no_second_labels (of any item), none_on_these_items, or
-            chosen_items_only (what there is was labelled because others differed).
+        reason: why it is unknown: no_second_labels (of any item), none_on_these_items,
+            within_a_day (each less than a day from the first), or chosen_items_only (what there
+            is was labelled because others differed).
         notes: what to know before reading it.
         looks: what the card was made of.
     """
@@ -77,6 +78,7 @@ class Ceiling:
 UNKNOWN = {
     "no_second_labels": "no item was labelled twice",
     "none_on_these_items": "none of these items was labelled twice",
+    "within_a_day": "what was labelled twice was within a day, and may be remembered",
     "chosen_items_only": "the other labels are of items chosen because people differed on them",
 }
 RELABEL = f"let the expert label {needed(0)} or more items again, blind, a day later"
@@ -275,6 +277,8 @@ def _items(looks: Sequence[Look]) -> int:
 def _why(voices: Voices, kept: Sequence[str]) -> str:
     if second(voices) or any(voices.people[name] for name in kept):
         return "none_on_these_items"
+    if voices.again and not voices.people:
+        return "within_a_day"
     return "chosen_items_only" if voices.people else "no_second_labels"
 
 

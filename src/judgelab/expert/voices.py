@@ -107,16 +107,17 @@ def hear(
     """Sort the annotations into the expert's own and other people's.
 
     Annotation files often repeat the labels that decide. Which annotation does is known where
-    `sources` names it. Elsewhere the expert's annotations are taken for a log of the labels where
-    each item has one equal to its label and they cover all items or start before round 2: the
-    newest equal one of each item is then the label itself. Otherwise all are second labels.
+    `sources` names it. Elsewhere the expert's annotations that are not known to be second labels
+    are taken for a log of the labels where each item has one equal to its label and they cover all
+    items or start before round 2: the newest equal one of each item is then the label itself.
+    Otherwise all are second labels.
 
     Args:
         labels: the label that decides, by id.
         annotations: of any people and items.
         expert: who gave `labels`, or "".
         clusters: the group by id.
-        sources: the annotation that decides, by id, where one does.
+        sources: the annotation or label event that decides, by id, where one does.
     """
     sources = sources or {}
     own: dict[str, list[Annotation]] = {}
@@ -126,10 +127,12 @@ def hear(
             people.setdefault(annotation.annotator, {})[annotation.id] = annotation.label
         elif annotation.id in labels:
             own.setdefault(annotation.id, []).append(annotation)
-    known = {id_: given for id_, given in sources.items() if given in own.get(id_, ())}
-    found, notes = _log(labels, {id_: own[id_] for id_ in own if id_ not in known})
+    known = {id_: given for id_, given in sources.items() if id_ in labels}
+    doubtful = {id_: [one for one in own[id_] if not one.second] for id_ in own if id_ not in known}
+    found, notes = _log(labels, {id_: given for id_, given in doubtful.items() if given})
     for id_, decides in (known | found).items():
-        own[id_].remove(decides)
+        if decides in (given := own.get(id_, [])):
+            given.remove(decides)
     deciding = {id_: Said(label) for id_, label in labels.items()}
     deciding |= {id_: Said.of(decides) for id_, decides in (known | found).items()}
     again = {id_: tuple(map(Said.of, others)) for id_, others in own.items() if others}

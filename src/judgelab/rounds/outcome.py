@@ -9,6 +9,7 @@ from typing import Any
 from judgelab.data.critiques import is_fit
 from judgelab.data.events import EventLog, labels_path
 from judgelab.expert.drift import drift
+from judgelab.expert.relabelled import relabelled
 from judgelab.expert.voices import Said, Voices
 from judgelab.metrics.names import named
 from judgelab.metrics.sample_size import items_to_tell
@@ -45,6 +46,7 @@ def result_of(
         "exploratory": bench.split.exploratory,
         **{name: card[name] for name in kept},
         "ceiling": bench.ceiling.to_json(),
+        "relabelled": _relabelled(bench, folder),
         "below_floors": _below(card, choice),
         "disagreements": _disagreements(bench, folder),
         "flips": flips(before[-1], one, bench.voices.clusters) if before else None,
@@ -104,6 +106,12 @@ def flips(
         "gone": len(was.keys() - set(both)),
         "others": len(both) - len(same),
     }
+
+
+def _relabelled(bench: Bench, folder: RunFolder) -> dict[str, Any] | None:
+    scope, verdicts = bench.voices.only(bench.labels), majority(folder.verdicts)
+    found = relabelled(scope, verdicts, policy=bench.policy, level=bench.level)
+    return found.to_json() if found else None
 
 
 def _below(card: Mapping[str, Any], rules: Rules) -> list[str]:
