@@ -69,7 +69,7 @@ def test_a_command_says_what_its_words_are(lab):
         ),
         "OVERRIDES are Hydra's": (
             *(("run",), ("data", "check"), ("data", "split"), ("data", "coverage")),
-            *(("propose", "rubric"), ("generate", "inputs")),
+            *(("propose", "rubric"), ("generate", "inputs"), ("data", "causes")),
         ),
     }
     for what, commands in said.items():

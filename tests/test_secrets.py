@@ -202,6 +202,8 @@ CASES = (
     Case(f"propose {PROPOSE}/401/v1", 3, says="401"),
     Case(f"propose {PROPOSE}/200/v1", 2, says="no rubric in it"),
     Case(f"propose {PROPOSE}/200/v1 --run {{KEY}}", 2, says="RUN=***"),
+    Case("data causes " + OWN, 0),
+    Case("data causes --run {KEY}", 2, says="RUN=***"),
     Case("holdout latest", 3, refuse=True),
     Case("holdout latest", 2),
     # Servers that say the key.

@@ -233,6 +233,17 @@ def coverage(overrides: Sequence[str], by: str | None, thin: int, as_json: bool)
     command.show_coverage(overrides, by=by, thin=thin, as_json=as_json)
 
 
+@data.command(epilog=OF_OVERRIDES)
+@click.argument("overrides", nargs=-1)
+@click.option("--run", metavar="RUN", help="Which of them its judge misses, on dev.")
+@click.option("--json", "as_json", is_flag=True, help="The tables as JSON.")
+def causes(overrides: Sequence[str], run: str | None, as_json: bool) -> None:
+    """What the fails have in common, by failure mode and round."""
+    from judgelab.commands import causes as command
+
+    command.causes(overrides, run=run, as_json=as_json)
+
+
 @data.command("export")
 @click.argument("words", nargs=-1, metavar="[FILE] [OVERRIDES]...")
 @click.option("--all/--unlabelled", "everything", help="All items, with their labels.")
