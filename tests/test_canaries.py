@@ -174,6 +174,7 @@ def test_the_canary_sings_where_labels_of_dev_are_shuffled(twins: Any) -> None:
     assert not {"verdicts.jsonl", "replies.jsonl"} & moved
 
 
+@pytest.mark.slow
 def test_and_where_those_of_train_are(twins: Any) -> None:
     (asked, before), (again, after) = twins("train")
     assert asked != again
@@ -224,7 +225,8 @@ def at_random(n: int, seed: int) -> Rows:
 MOST_MISSES = 0.1  # of 95 % intervals; judges of one seed are not independent
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 15), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(3), range(3, 15)])
 def test_on_random_labels_no_judge_differs_from_a_constant_one(
     seeds: range, tmp_path: Path
 ) -> None:

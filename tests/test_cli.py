@@ -424,6 +424,7 @@ def test_holdout_is_for_runs_on_dev_with_a_test_split(sampled):
     assert "itself a look at test" in again.message
 
 
+@pytest.mark.slow
 def test_tracked_runs_are_found_by_their_mlflow_id(lab):
     """The one test here that goes through MLflow; tests/tracking says the rest."""
     done = lab("run", "limit=4", "judge=always_pass")

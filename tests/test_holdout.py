@@ -23,6 +23,7 @@ def level(folder: Path) -> float:
     return float(read_json(folder / "scores.json")["metrics"]["agreement"]["level"])
 
 
+@pytest.mark.slow
 def test_a_raise_with_its_reason_reprints_earlier_looks_at_the_new_level(lab: Lab) -> None:
     first, second = (lab.folder_of(name).name for name in ("random k=2", "random k=4"))
     assert lab("holdout", first).code == 0

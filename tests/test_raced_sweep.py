@@ -77,6 +77,7 @@ def test_the_race_keeps_the_winner_pays_less_and_says_so(lab):
         assert row.split()[1:] == [str(stop["after"]), *REST]
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_the_same_race_and_a_sweep_without_one_goes_on(lab):
     done = lab.run(*WORDS, "search.race=safe", "--json")
     first = rows(done.out)
@@ -96,6 +97,7 @@ def test_the_same_command_finds_the_same_race_and_a_sweep_without_one_goes_on(la
     assert len(list(lab.folder.glob("runs/*-sweep"))) == 2
 
 
+@pytest.mark.slow
 def test_a_race_through_tpe_stops_trials_and_tells_them_as_pruned(lab):
     import optuna
 
@@ -136,6 +138,7 @@ def kappa(lab: Lab, name: str, ids: list[str]) -> float:
     return cohen_kappa_score([own[i] for i in ids], [said[i] for i in ids])
 
 
+@pytest.mark.slow
 def test_a_study_that_comes_to_a_paid_model_late_is_raced_from_its_first_trial(lab):
     priced = "model.price=null,{input: 1.0, output: 1.0}"
     words = ["-m", "search=tpe", "search.trials=2", "limit=12", "demos=none,random", priced]

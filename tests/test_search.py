@@ -79,6 +79,7 @@ def test_random_draws_are_those_of_the_seed_and_end_where_the_axes_do(lab):
     assert len(few.variants) == 2
 
 
+@pytest.mark.slow
 def test_tpe_begins_with_the_first_choices_and_goes_where_the_score_is_better(lab):
     with configs.hydra():
         names = asked(study(trials=30))
@@ -143,6 +144,7 @@ def test_floors_failures_and_stops_reach_the_study(lab):
     assert (told[3].state, told[3].intermediate_values) == (TrialState.PRUNED, {})
 
 
+@pytest.mark.slow
 def test_tpe_keeps_away_from_what_was_stopped(lab):
     """Where it was told as failed, which says nothing to it, it comes back to it more often."""
 

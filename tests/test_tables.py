@@ -118,6 +118,7 @@ def test_ac1_stands_beside_kappa_and_the_share_of_fails_is_said(made: Lab) -> No
     )
 
 
+@pytest.mark.slow
 def test_the_metric_that_chooses_has_a_column(made: Lab) -> None:
     plain = made(*SWEEP).out
     for metric, heading in {"balanced_accuracy": "balanced", "f1_fail": "F1", "mcc": "MCC"}.items():
@@ -139,6 +140,7 @@ def test_the_metric_that_chooses_has_a_column(made: Lab) -> None:
         assert made(*SWEEP, f"search.metric={metric}").out.splitlines()[1] == plain.splitlines()[1]
 
 
+@pytest.mark.slow
 def test_rules_that_were_chosen_after_a_look_are_seen(lab: Lab) -> None:
     first = lab(*SWEEP)
     assert about(lab)["rules_before"] == []
@@ -164,6 +166,7 @@ def test_rules_that_were_chosen_after_a_look_are_seen(lab: Lab) -> None:
     assert "chose before by agreement without a floor, margin .05." in again.err
 
 
+@pytest.mark.slow
 def test_another_sweep_with_other_rules_on_the_same_items_is_seen_too(lab: Lab) -> None:
     other = ("run", "-m", "judge=recorded", "judge.path=careful.jsonl,whole.jsonl", *OWN)
     assert lab(*other, "search.margin=0.2", "tracking=none").code == 0

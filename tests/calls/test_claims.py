@@ -194,6 +194,7 @@ def seen(server: ChatServer) -> list[str]:
     return [sha256(body) for body in server.bodies]
 
 
+@pytest.mark.slow
 def test_processes_with_the_same_grid_ask_each_question_once(lab: Lab, server: ChatServer) -> None:
     server.gate = threading.Event()
     calls = lab.folder / ".judgelab" / "calls.db"

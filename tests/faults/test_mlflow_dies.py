@@ -106,7 +106,9 @@ def dead(how: str) -> Iterator[str]:
         made.server_close()
 
 
-@pytest.mark.parametrize("how", ["closes", "fails", "hangs"])
+@pytest.mark.parametrize(
+    "how", [*(pytest.param(how, marks=pytest.mark.slow) for how in ("closes", "fails")), "hangs"]
+)
 def test_a_server_that_does_not_answer_costs_a_note(
     lab: Lab, server: ChatServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

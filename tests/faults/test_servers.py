@@ -296,7 +296,7 @@ MIXED = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_whatever_the_weather_the_end_is_the_same(
     tmp_path: Path, server: ChatServer, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
