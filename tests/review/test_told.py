@@ -65,6 +65,15 @@ def test_the_judges_verdict_is_hidden_until_the_expert_has_decided(room: Room) -
     assert room.log.events[1].visible["judge"] == "shown: 0abc-run"
 
 
+def test_what_the_judge_was_least_sure_of_is_open_until_it_is_spoken_of(room: Room) -> None:
+    queue = queues.QUEUES["uncertain"]
+    order = queues.uncertain(room)
+    assert list(queue.still_open(room, order)) == order, "labelled or not"
+    room.say("i2", "same_reason", "")
+    assert "4 left" in rooms.visitor(room).item("i4", queue="uncertain").words
+    assert list(queue.still_open(room, order)) == [id_ for id_ in order if id_ != "i2"]
+
+
 def test_who_is_wrong_is_said_once_and_the_next_one_comes(room: Room) -> None:
     who = rooms.visitor(room)
     first, second = queues.disagreements(room)
@@ -164,8 +173,13 @@ def test_how_sure_a_judge_was() -> None:
 
 def test_second_labels_decide_nothing(room: Room, tmp_path: Path) -> None:
     log = EventLog(tmp_path / "labels" / "made.again.jsonl")
-    again = Room(room.dataset.__class__("made", room.dataset.interactions, {}), log, "ann")
+    again = Room(
+        room.dataset.__class__("made", room.dataset.interactions, {}), log, "ann", False, True
+    )
     rooms.visitor(again).label("i0", "pass", "On second thoughts.")
+    assert (
+        "your first labels are not shown, and go on deciding" in rooms.visitor(again).get("/").words
+    )
     (look,) = second_looks(log, room.dataset.interactions)
     assert (look.id, look.annotator, look.label) == ("i0", "ann", "pass")
     assert room.labelled["i0"].said.verdict == "fail"

@@ -82,7 +82,18 @@ def review(
     rubric_now()
     principal_here = name == principal and again is None
     book = _book(rubric, dataset, configs.build(split, SplitConfig, "split"))
-    room = Room(dataset, log, name, principal_here, chosen.links, seed, rubric_now, told, book)
+    room = Room(
+        dataset,
+        log,
+        name,
+        principal=principal_here,
+        again=again is not None and name == principal,
+        links=chosen.links,
+        seed=seed,
+        rubric=rubric_now,
+        told=told,
+        book=book,
+    )
     room.dimensions = configs.build(dimensions, Dimensions, "dimensions") if dimensions else None
     at = place(host, port, dataset.name, f"/item?queue={queue}" if queue else "/")
     done = len(room.labelled)

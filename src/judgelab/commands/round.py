@@ -32,6 +32,7 @@ from judgelab.types import sha256
 from judgelab.variants import Variant
 
 CHANGED = 12  # flipped labels that are listed
+KEPT = ("experiment", "dataset", "split", "judge", "seed")  # of the overrides, what a review needs
 DRIFT = {
     "drift": "the criteria have drifted: look at the older labels again",
     "none_seen": "no drift to one side is seen",
@@ -302,24 +303,29 @@ def _points(width: float | None) -> str:
 
 def _next(one: Round, overrides: Sequence[str]) -> Iterator[str]:
     """The commands, what serves the open decision first."""
-    from judgelab.review.queues import QUEUES
+    from judgelab.expert.people import needed
 
     result = one.result
     found, wrong = result["needs"], result["disagreements"]
-    kept = [one for one in overrides if configs.axis_root(one) in ("dataset", "judge", "seed")]
+    kept = [one for one in overrides if configs.axis_root(one) in KEPT]
     review = shlex.join(["judgelab", "review", *kept])
     where = found["fails"]["where"]
     steps = []
     if found["open"] and (result["decision"]["state"] == "open" or found["tell"]):
         steps.append(f"label at random: {review} --queue unlabelled")
     if where and found["open"]:
-        values = ", ".join(part["value"] for part in where["parts"])
+        values = ", then ".join(part["value"] for part in where["parts"])
         steps.append(f"find fails: {review}, and search there for {values}")
     if found["thin"]:
         steps.append(f"fill thin cells: {review} --queue stratified")
-    if (wrong["missed_failures"] or wrong["false_alarms"]) and "disagreements" in QUEUES:
-        again = f"{review} --queue disagreements --run {result['run'][:8]}"
-        steps.append(f"look at the disagreements: {again}")
+    differ = len(wrong["missed_failures"]) + len(wrong["false_alarms"])
+    run = f" --run {result['run'][:8]}"
+    if differ:
+        steps.append(f"look at the disagreements: {review} --queue disagreements{run}")
+    if not result["ceiling"]["enough"]:
+        both = 0 < differ < result["n"] - len(wrong["abstained"])
+        again = f"{review} --again {needed(result['n'])}{run if both else ''}"
+        steps.append(f"label some again, blind, a day later: {again}")
     if result["converged"] and not result["exploratory"]:
         yield f"look at unseen items once: judgelab holdout {result['run'][:8]}"
     yield from steps

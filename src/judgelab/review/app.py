@@ -90,7 +90,7 @@ class Pages:
         self.room.refresh()
         orders = {name: self._order(one, "") for name, one in QUEUES.items() if not one.about}
         left = {
-            name: sum(QUEUES[name].is_open(self.room, id_) for id_ in order)
+            name: sum(1 for _ in QUEUES[name].still_open(self.room, order))
             for name, order in orders.items()
             if order or not QUEUES[name].of_run
         }
@@ -174,7 +174,7 @@ class Pages:
             about=about,
             place=place,
             total=len(order),
-            left=sum(queue.is_open(room, one) for one in order),
+            left=sum(1 for _ in queue.still_open(room, order)),
             before=order[place - 1] if place else None,
             after=order[place + 1] if place is not None and place + 1 < len(order) else None,
             standing=standing,
@@ -340,7 +340,7 @@ class Pages:
         """The first open item behind another, or the first of all."""
         start = order.index(after) + 1 if after in order else 0
         ring = (*order[start:], *order[:start])
-        return next((id_ for id_ in ring if queue.is_open(self.room, id_)), None)
+        return next(queue.still_open(self.room, ring), None)
 
     def _following(self, queue: Queue, order: list[str], id_: str, go: str) -> str | None:
         if go == "stay":

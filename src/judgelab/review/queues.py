@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from judgelab.data.dimensions import Cell
@@ -21,8 +21,8 @@ MOST = 500  # items of a search that are listed
 class Queue:
     """`about` is what `order` takes beside the room: "" nothing, "words" or an "id".
 
-    `remarks`: a queue of labelled items with a judge's verdict on them; what is open is what the
-    expert has made no remark on. `of_run`: it needs a run's verdicts.
+    `remarks`: a queue of items with a judge's verdict on them; what is open is what the expert has
+    made no remark on. `of_run`: it needs a run's verdicts.
     """
 
     name: str
@@ -33,10 +33,12 @@ class Queue:
     remarks: bool = False
     of_run: bool = False
 
-    def is_open(self, room: Room, id_: str) -> bool:
+    def still_open(self, room: Room, ids: Iterable[str]) -> Iterator[str]:
+        """Those of the items that are not done, in their order."""
+        labelled = room.labelled
         if self.remarks:
-            return room.remark(id_) is None
-        return id_ not in room.labelled
+            return (id_ for id_ in ids if room.remark(id_) is None)
+        return (id_ for id_ in ids if id_ not in labelled)
 
 
 def unlabelled(room: Room, about: str = "") -> list[str]:
@@ -146,8 +148,9 @@ QUEUES = {
         Queue(
             "uncertain",
             "Least sure",
-            "First what the judge was least sure of.",
+            "First what the judge was least sure of: label it, or say whether it was right.",
             uncertain,
+            remarks=True,
             of_run=True,
         ),
         Queue("search", "Search", "Items that hold all of these words.", search, "words"),

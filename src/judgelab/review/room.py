@@ -45,6 +45,7 @@ class Room:
         log: the label events.
         expert: who labels here.
         principal: whether this expert's labels decide; others' are second labels.
+        again: whether this expert decided before, and labels a second time, blind.
         links: of the dataset's config.
         seed: of the random orders.
         rubric: the hash of the rubric in force, or None.
@@ -57,6 +58,7 @@ class Room:
     log: EventLog
     expert: str
     principal: bool = True
+    again: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     rubric: Callable[[], str | None] = lambda: None
