@@ -223,6 +223,8 @@ def test_labels_are_counted_by_part_and_rubric(tmp_path: Path) -> None:
         Before("test", 3, 2, 0),
         Before("not assigned", 1, 0, 1),
     ]
+    rounds = labelled_before(content, events, content, parts, "new", "ann", {"i2", "i3"})
+    assert rounds[:2] == [Before("dev", 2, 1, 0), Before("test", 3, 3, 0)], "as a round froze them"
     said = in_words(found)
     assert "2 of 6 (dev 0 of 2, test 2 of 3, not assigned 0 of 1); of 2 it is not known" in said
     assert "The 2 of test were in sight" in said

@@ -91,16 +91,21 @@ def test_the_rubrics_change_is_a_diff(three):
 
 
 def test_what_was_labelled_before_the_rubric_froze_is_counted_in_test_too(three):
-    assert three.lab.about(2)["result"]["seen"] | {"given_under": None} == {
-        "froze_in": 2, "labelled": 80, "before": 80, "test": 0, "test_before": 0,
-        "given_under": None,
-    }  # fmt: skip
-    third = three.lab.about(3)["result"]["seen"]
-    assert (third["froze_in"], third["before"], third["labelled"]) == (2, 80, 130)
-    assert third["test"] > 0
-    assert third["test_before"] == 0, "labels of the small rounds stay out of test"
-    # Of the first forty 32 stand as they were given; the others and the third batch do not say.
-    assert third["given_under"] == {"this": 40, "another": 32, "unknown": 58}
+    """The first forty were given under the first text, the next under the second, then nobody
+    says."""
+    parts = [three.lab.about(n)["result"]["seen"]["parts"] for n in (1, 2, 3)]
+    assert parts[:2] == [
+        [{"part": "cv", "labels": 40, "before": 0, "unknown": 0}],
+        [{"part": "cv", "labels": 80, "before": 40, "unknown": 0}],
+    ]
+    sums = {name: sum(part[name] for part in parts[2]) for name in ("labels", "before", "unknown")}
+    assert sums == {"labels": 130, "before": 40, "unknown": 50}
+    test = {part["part"]: part for part in parts[2]}["test"]
+    assert test["labels"] > 0
+    assert test["before"] == 0, "labels of the small rounds stay out of test"
+    assert (
+        "labelled before the rubric in force: 40 of 80 (out of fold 40 of 80)" in three.done[1].out
+    )
 
 
 def test_two_judges_are_compared_on_what_both_judged(three):

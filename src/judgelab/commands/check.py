@@ -19,6 +19,7 @@ from judgelab.data.schema import Dataset, load
 from judgelab.data.seen import Before, in_words, labelled_before, parts_of
 from judgelab.data.split import SplitConfig
 from judgelab.errors import ClaimError, UserError
+from judgelab.rounds.frozen import rounds_of, under_another
 from judgelab.types import sha256
 
 COLOURS = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -78,7 +79,8 @@ def _before(dataset: Dataset, split: SplitConfig, rubric: str | None) -> list[Be
     except UserError:
         return []
     content = {one.id: one.content for one in dataset.interactions}
-    return labelled_before(dataset.labels, log, content, parts, now, dataset.expert)
+    older = under_another(rounds_of(dataset.name), now, content)
+    return labelled_before(dataset.labels, log, content, parts, now, dataset.expert, older)
 
 
 def _show_findings(dataset: Dataset, findings: Sequence[Finding], mend: Sequence[Fix]) -> None:

@@ -24,7 +24,7 @@ from judgelab.review.book import Book
 from judgelab.review.queues import QUEUES
 from judgelab.review.room import Room
 from judgelab.review.told import Told
-from judgelab.rounds.frozen import rounds_of
+from judgelab.rounds.frozen import rounds_of, under_another
 from judgelab.tracking.folder import find_run
 from judgelab.types import sha256
 
@@ -136,12 +136,13 @@ def _book(rubric: str | None, dataset: Dataset, split: SplitConfig) -> Book | No
     """The rubric's page; a judge without one, or with one that is no file, has none."""
     if not rubric or "\n" in rubric:
         return None
-    folder = resources.lab() / "splits"
+    folder, rounds = resources.lab() / "splits", rounds_of(dataset.name)
     return Book(
         RubricLog(rubrics_path(dataset.name), rubric),
         RemarkLog(remarks_path(dataset.name)),
         lambda: parts_of(dataset.interactions, split, folder),
-        begun=any(one.closed for one in rounds_of(dataset.name)),
+        begun=any(one.closed for one in rounds),
+        older=lambda now, content: under_another(rounds, now, content),
     )
 
 

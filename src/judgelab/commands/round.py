@@ -240,19 +240,7 @@ def _rubric(one: Round, rounds: Sequence[Round]) -> Iterator[str]:
             yield f"  {line}"
     else:
         yield "unchanged" if len(rounds) > 1 else shown(one.folder.path / "rubric.md")
-    yield (
-        f"labelled before this rubric froze (round {seen['froze_in']}): {seen['before']} of "
-        f"{seen['labelled']} items"
-        + (f", {seen['test_before']} of {seen['test']} in test" if seen["test"] else "")
-    )
-    if seen["test_before"]:
-        yield "  what was learnt from them may stand in it: test is not unseen for this rubric"
-    under = seen["given_under"]
-    if under["another"]:
-        yield (
-            f"labels given in the review under this rubric: {under['this']}, under another: "
-            f"{under['another']}" + (f", unknown: {under['unknown']}" if under["unknown"] else "")
-        )
+    yield seen["says"] or "no label says under which rubric it was given"
 
 
 def _standing(one: Round) -> Iterator[str]:

@@ -7,7 +7,7 @@ is used; where it touches test, the number of test is too good.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,11 @@ class Before:
     before: int
     unknown: int
 
+    @property
+    def named(self) -> str:
+        """The part, for a person."""
+        return "out of fold" if self.part == "cv" else self.part
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -50,6 +55,7 @@ def labelled_before(
     parts: Mapping[str, str],
     rubric: str,
     expert: str = "",
+    older: Collection[str] = (),
 ) -> list[Before]:
     """The counts of each part that has labels.
 
@@ -58,6 +64,7 @@ def labelled_before(
         content: the hash of each item's texts; labels of other texts do not count.
         rubric: the hash of the rubric in force.
         expert: whose labels, where somebody is named.
+        older: ids whose label a round froze under another rubric.
     """
     labels, before, unknown = Counter[str](), Counter[str](), Counter[str]()
     for id_ in ids:
@@ -67,9 +74,10 @@ def labelled_before(
             for one in log.of(id_)
             if one.kind == "label" and one.content == content[id_] and expert in ("", one.expert)
         }
+        seen = id_ in older or bool(under - {rubric, None})
         labels[part] += 1
-        before[part] += bool(under - {rubric, None})
-        unknown[part] += not under or under <= {None}
+        before[part] += seen
+        unknown[part] += not seen and under <= {None}
     order = [part for part in PARTS if part in labels] + sorted(labels.keys() - set(PARTS))
     return [Before(part, labels[part], before[part], unknown[part]) for part in order]
 
@@ -79,7 +87,7 @@ def in_words(found: Sequence[Before]) -> str:
     if not any(one.labels > one.unknown for one in found):
         return ""
     whole, seen = sum(one.labels for one in found), sum(one.before for one in found)
-    parts = ", ".join(f"{one.part} {one.before} of {one.labels}" for one in found)
+    parts = ", ".join(f"{one.named} {one.before} of {one.labels}" for one in found)
     said = f"labelled before the rubric in force: {seen} of {whole} ({parts})"
     if unknown := sum(one.unknown for one in found):
         said += f"; of {unknown} it is not known"

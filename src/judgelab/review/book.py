@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from judgelab.data.remarks import Remark, RemarkLog
@@ -14,12 +14,14 @@ MATERIAL = 30  # remarks that are listed, the newest
 @dataclass(frozen=True)
 class Book:
     """`parts` gives the part of each item that is assigned; `begun` says that a round was closed
-    before the room opened."""
+    before the room opened, and `older` what the rounds froze under others than a rubric, by its
+    hash and the hash of each item's texts."""
 
     log: RubricLog
     remarks: RemarkLog
     parts: Callable[[], Mapping[str, str]] = dict
     begun: bool = False
+    older: Callable[[str, Mapping[str, str]], Collection[str]] = lambda rubric, content: ()
 
     def refresh(self) -> None:
         self.log.refresh()

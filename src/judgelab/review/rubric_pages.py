@@ -102,7 +102,8 @@ class RubricPages:
             return []
         content = {id_: one.content for id_, one in room.items.items()}
         parts = self.book.parts()
-        found = labelled_before(room.labelled, room.log, content, parts, now, room.expert)
+        older = self.book.older(now, content)
+        found = labelled_before(room.labelled, room.log, content, parts, now, room.expert, older)
         return found if any(one.labels > one.unknown for one in found) else []
 
     def _propose(self, form: Mapping[str, str]) -> Response:

@@ -176,11 +176,19 @@ def close(one: Round, result: Mapping[str, Any]) -> Round:
     return Round(one.folder, about)
 
 
-def same_rubric(rounds: Sequence[Round], rubric: str) -> Round | None:
-    """The first of the rounds in a row, up to the last, that froze this rubric."""
-    found = None
-    for one in reversed(rounds):
-        if one.rubric != rubric:
-            break
-        found = one
-    return found
+def under_another(rounds: Sequence[Round], rubric: str, content: Mapping[str, str]) -> set[str]:
+    """Ids whose texts had a label when a round froze another rubric.
+
+    Args:
+        rubric: the hash of the one in force.
+        content: the hash of each item's texts.
+    """
+    others = (
+        one for one in rounds if one.about["rubric"] and one.about["rubric"]["sha256"] != rubric
+    )
+    return {
+        id_
+        for one in others
+        for id_, frozen in one.labels.items()
+        if frozen.content == content.get(id_)
+    }

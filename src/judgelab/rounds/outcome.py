@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from judgelab.data import seen
 from judgelab.data.critiques import is_fit
 from judgelab.data.events import EventLog, labels_path
 from judgelab.expert.drift import drift
@@ -14,7 +15,7 @@ from judgelab.expert.voices import Said, Voices
 from judgelab.metrics.names import named
 from judgelab.metrics.sample_size import items_to_tell
 from judgelab.rounds import reasons
-from judgelab.rounds.frozen import Round, same_rubric
+from judgelab.rounds.frozen import Round, under_another
 from judgelab.rounds.needs import next_labels
 from judgelab.rounds.rule import Point, Rule
 from judgelab.rules import Rules
@@ -136,28 +137,22 @@ def _disagreements(bench: Bench, folder: RunFolder) -> dict[str, list[str]]:
 
 
 def _seen(one: Round, before: Sequence[Round], bench: Bench) -> dict[str, Any] | None:
-    """Items whose label is older than the rubric's version: what was learnt from them may stand in
-    it, so on test they are no unseen items for it."""
+    """What was labelled before this rubric: what was learnt from it may stand there, so on test
+    those are no unseen items for it. None without a rubric."""
     if not one.rubric:
         return None
-    froze = same_rubric(before, one.rubric) or one
-    test = {id_ for id_, place in bench.split.places.items() if place.part == "test"}
-    older = froze.labels.keys() & one.labels.keys()
-    log = EventLog(labels_path(bench.dataset.name), bench.dataset.events)
     now = one.about["rubric"]["sha256"]
-    given = Counter(
-        "unknown" if event.rubric is None else "this" if event.rubric == now else "another"
-        for event in log.labels(bench.dataset.expert)
-        if event.id in one.labels
+    content = {item.id: item.content for item in bench.dataset.interactions}
+    found = seen.labelled_before(
+        one.labels,
+        EventLog(labels_path(bench.dataset.name), bench.dataset.events),
+        content,
+        {id_: place.part for id_, place in bench.split.places.items()},
+        now,
+        bench.dataset.expert,
+        under_another(before, now, content),
     )
-    return {
-        "froze_in": froze.number,
-        "labelled": len(one.labels),
-        "before": len(older),
-        "test": len(test),
-        "test_before": len(older & test),
-        "given_under": {name: given[name] for name in ("this", "another", "unknown")},
-    }
+    return {"parts": [part.to_json() for part in found], "says": seen.in_words(found)}
 
 
 def _against(
