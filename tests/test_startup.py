@@ -103,6 +103,7 @@ MISTAKES = {
     "rerun": ("rerun nothing", "there are no runs"),
     "probe": ("probe nothing", "there are no runs"),
     "analyze": ("analyze nothing", "there are no runs"),
+    "after": ("analyze nothing --after new.jsonl", "there are no runs"),
     "labels": ("score --labels x.jsonl --verdicts verdicts.jsonl", "no such file"),
     "verdicts": ("score --labels good.jsonl --verdicts verdicts.jsonl", "'maybe'"),
     "compare": ("compare nothing nowhere", "there are no runs"),

@@ -129,18 +129,27 @@ def probe(run: str, **options: Any) -> None:
 @click.argument("run")
 @click.option("--by", multiple=True, metavar="DIM", help="A dimension, or context.FIELD; else all.")
 @click.option("--unlabelled", is_flag=True, help="Have its judge look at unlabelled items too.")
+@click.option("--after", type=click.Path(path_type=Path), metavar="FILE",
+              help="New outputs of the same inputs: before and after a fix.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Count calls, tokens and money; send nothing.")
 @click.option("--data", type=click.Path(), help="The dataset's file, where it has moved.")
 @click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
-def analyze(run: str, **options: Any) -> None:
+def analyze(run: str, after: Path | None, unlabelled: bool, **options: Any) -> None:
     """Error rates, slice by slice.
 
     The share failing, missed failures and false alarms in every slice of the items of RUN, by one
     dimension and by two, against the rest.
     """
-    from judgelab.commands import analyze as command
+    if after is None:
+        from judgelab.commands import analyze as command
 
-    command.analyze(run, **options)
+        command.analyze(run, unlabelled=unlabelled, **options)
+        return
+    if unlabelled:
+        raise click.UsageError("--after does not go with --unlabelled")
+    from judgelab.commands import fixes
+
+    fixes.after(run, after, **options)
 
 
 FILE = click.Path(path_type=Path)

@@ -107,3 +107,73 @@ def _corrected(found: Mapping[str, Any]) -> Iterator[str]:
     )
     if whole["apart"]:
         yield "The two corrections exclude one another: one of their assumptions does not hold."
+
+
+def fix_in_words(found: Mapping[str, Any]) -> list[str]:
+    """What may be said of a system before and after its change."""
+    return [*_compared(found), *_states(found), *_changed(found), *_where(found)]
+
+
+def _compared(found: Mapping[str, Any]) -> Iterator[str]:
+    on = f"test ({found['look']}: rates alone)" if found["look"] else found["on"]
+    same = f"; {found['unchanged']} outputs are the old ones" if found["unchanged"] else ""
+    yield f"{found['n']} inputs of {on} with their old and new outputs, by the same judge{same}."
+    parts = [f"{n} {why}" for why, n in found["left"].items()]
+    if found["without"]:
+        parts.append(f"{found['without']} items of the run have no new output")
+    if parts:
+        yield f"Not compared: {'; '.join(parts)}."
+
+
+def _states(found: Mapping[str, Any]) -> Iterator[str]:
+    counts = found["states"]
+    fails = counts["gone"] + counts["stays"] + counts["untold_fail"]
+    yield (
+        f"Of {fails} failures {counts['gone']} are gone, {counts['stays']} stay; {counts['new']} "
+        f"are new. Of {counts['untold_fail']} failures and {counts['untold_pass']} passes nothing "
+        "is told: the judge was wrong about the old output, or says nothing of one. "
+        f"{found['by_expert']} are the expert's word, the others the judge's, whose mistakes are "
+        "among them."
+    )
+
+
+def _changed(found: Mapping[str, Any]) -> Iterator[str]:
+    difference, after = found["corrected_difference"], found["corrected_after"]
+    if after["value"] is None:
+        yield f"No corrected share: {why(after['reason'])}."
+    else:
+        yield (
+            f"Share failing before {in_words_of(found['expert_before'])} by the expert, after "
+            f"{in_words_of(after)} corrected, difference {in_words_of(difference)}, if the judge's "
+            "recalls are the same on old and new outputs."
+        )
+    test, alpha = found["by_judge"], 1 - found["level"]
+    gap = test["difference"]["value"]
+    if found["few"]:
+        yield f"Nothing is claimed: {found['few']}."
+    elif test["p"] < alpha and gap and after["value"] is not None:
+        what = "less" if gap < 0 else "more"
+        yield f"The system fails {what} often than before (p {p_in_words(test['p'])})."
+    else:
+        least = test["detectable"]
+        could = f"; {found['n']} items could show {100 * least:.0f} points" if least else ""
+        yield f"No change is shown (p {p_in_words(test['p'])}){could}."
+    if labelled := found["labelled"]:
+        yield (
+            f"The expert labelled {labelled['n']} of the {labelled['changed']} that changed: "
+            f"{in_words_of(labelled['before'])} of them failed before, "
+            f"{in_words_of(labelled['after'])} now (p {p_in_words(labelled['p'])}); as a random "
+            f"sample of what changed they make it {in_words_of(labelled['ppi'])}."
+        )
+
+
+def _where(found: Mapping[str, Any]) -> Iterator[str]:
+    shown = [row for row in found["slices"]
+             if row["holm"] is not None and row["holm"] < 1 - found["level"]]  # fmt: skip
+    for row in sorted(shown, key=lambda row: row["holm"])[:MOST_CLAIMS]:
+        gap = row["by_judge"]["difference"]["value"]
+        yield (
+            f"{named(row['by'])}: fails {'less' if gap < 0 else 'more'} often, corrected "
+            f"{in_words_of(row['corrected_difference'])} (p {p_in_words(row['holm'])} after Holm "
+            f"over {len(found['slices'])} slices)."
+        )

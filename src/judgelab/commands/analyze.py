@@ -59,7 +59,7 @@ def analyze(
     """Raises ClaimError (exit 1) for a look at test whose labels changed since."""
     folder = find_run(name)
     if dry_run and not unlabelled:
-        raise UserError("--dry-run counts calls, and without --unlabelled none is made.")
+        raise UserError("--dry-run counts calls, and without --unlabelled or --after none is made.")
     if unlabelled:
         refuse_recorded(folder)
     config = folder.config
@@ -86,8 +86,7 @@ def analyze(
         from judgelab.analysis.cuts import cuts
 
         there = {one.id: one for one in bench.dataset.interactions}
-        wanted = [name for one in by for name in one.split(",") if name]
-        made, about_cuts = cuts([*(there[id_] for id_ in kept), *items], wanted)
+        made, about_cuts = cuts([*(there[id_] for id_ in kept), *items], names(by))
         traffic = None if said is None else findings.traffic_of(bench, items, said)
         labelled = findings.judged_of(bench, folder.verdicts, kept)
         result = findings.about(folder, bench) | {
@@ -102,6 +101,11 @@ def analyze(
 
     drawn = pictures.analysis(folder, result)
     show.next_steps([*_next(folder, result, drawn), *keep(folder, bench, config, tracking)])
+
+
+def names(by: Sequence[str]) -> list[str]:
+    """What --by names: several times, or with commas."""
+    return [name for one in by for name in one.split(",") if name]
 
 
 def keep(folder: RunFolder, bench: Bench, config: Mapping[str, Any], tracking: Any) -> list[str]:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from judgelab.metrics.confusion import FAIL, PASS, Groups
+from judgelab.metrics.effects import effect, upper
 from judgelab.metrics.multiplicity import holm
 from judgelab.metrics.shares import share
 from judgelab.probe.asking import LEAK, LONGER, Plan
 from judgelab.probe.changes import CHANGES
-from judgelab.probe.effects import effect, upper
 from judgelab.probe.suspects import suspects
 from judgelab.runner import Bench
 from judgelab.scoring import codes, score

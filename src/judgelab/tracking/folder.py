@@ -9,6 +9,7 @@
     rubric.md ...     the texts that the judge was made of
     optimizer.json    how it was made better first, where it was
     analysis.json     error rates by slice, where it was analysed
+    after.json        its items with new outputs, where a fix was held against them
 
 A sweep has a folder too: sweep.json, and the leaderboard as a picture where it is tracked.
 """

@@ -36,6 +36,7 @@ WITHOUT_TEXTS = (
     "probe.png",
     "probe.svg",
     "analysis.json",
+    "after.json",
     "slices.png",
     "slices.svg",
     "heat.png",

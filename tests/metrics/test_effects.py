@@ -8,8 +8,8 @@ from scipy.stats import binom, binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from judgelab.metrics.effects import effect, upper
 from judgelab.metrics.shares import share
-from judgelab.probe.effects import effect, upper
 
 ALONE = None  # a group of its own
 
