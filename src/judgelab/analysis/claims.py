@@ -115,9 +115,11 @@ def fix_in_words(found: Mapping[str, Any]) -> list[str]:
 
 
 def _compared(found: Mapping[str, Any]) -> Iterator[str]:
-    on = f"test ({found['look']}: rates alone)" if found["look"] else found["on"]
+    on = ", judged out of fold," if found["exploratory"] else f" of {found['on']}"
+    if found["look"]:
+        on += f" ({found['look']}: rates alone)"
     same = f"; {found['unchanged']} outputs are the old ones" if found["unchanged"] else ""
-    yield f"{found['n']} inputs of {on} with their old and new outputs, by the same judge{same}."
+    yield f"{found['n']} inputs{on} with their old and new outputs, by the same judge{same}."
     parts = [f"{n} {why}" for why, n in found["left"].items()]
     if found["without"]:
         parts.append(f"{found['without']} items of the run have no new output")
