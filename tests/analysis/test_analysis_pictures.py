@@ -11,6 +11,7 @@ from judgelab.analysis.cuts import Cut
 from judgelab.analysis.findings import findings
 from judgelab.analysis.slices import Judged
 from judgelab.tracking import analyses, pictures
+from judgelab.tracking.analysed import analysed
 from judgelab.tracking.folder import RunFolder
 
 
@@ -68,3 +69,19 @@ def test_small_cells_are_hatched_and_the_others_shaded_by_their_share() -> None:
     }
     values = [row["fails"]["value"] for row in made["pairs"] if row not in small]
     assert shades == {round(1 - analyses.FULL * value, 3) for value in values}
+
+
+def test_the_report_shows_the_numbers_of_the_file_and_says_where_they_are(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert analysed(folder) is None
+    made = found() | {"text": ["On dev: <b>"]}
+    folder.write_json("analysis.json", made)
+    shown = analysed(folder)
+    assert shown is not None
+    assert [row["name"] for row in shown["rows"]] == [
+        "all", "kind=a$b$", "kind=b", "tone=x", "tone=y", "tone=z",
+    ]  # fmt: skip
+    rates = dict(shown["rows"][2]["rates"])
+    assert 'data-from="run/analysis.json#/slices/1/missed"' in rates["missed failures"]
+    assert f'value="{made["slices"][1]["missed"]["value"]}"' in rates["missed failures"]
+    assert [one["source"][:26] for one in shown["pictures"]] == ["data:image/svg+xml;base64,"] * 2

@@ -19,7 +19,7 @@ from judgelab.scoring import in_words_of, p_in_words
 from judgelab.tracking.folder import RunFolder, find_run
 
 MOST_NAMED = 8  # ids of a kind
-KINDS = {"gone": "gone", "stays": "stay", "new": "new", "untold_fail": "not told"}
+KINDS = {"gone": "gone", "stays": "stay", "new": "new", "untold_fail": "not told"}  # of failures
 
 
 def after(
@@ -110,8 +110,8 @@ def _slices(found: Mapping[str, Any]) -> Table:
     )
     made = _table(title, "slice")
     for heading in ("n", *KINDS.values()):
-        made.add_column(heading, justify="right")
-    for heading in ("fails before", "judge before → after", "corrected change"):
+        made.add_column(heading.replace(" ", "\n"), justify="right")
+    for heading in ("fails before", "judge\nbefore → after", "corrected change"):
         made.add_column(heading, no_wrap=True)
     made.add_column("p, Holm", justify="right")
     whole = {"by": {}, "few": found["few"], "holm": found["by_judge"]["p"], **found}
@@ -152,7 +152,7 @@ def _table(title: str, first: str) -> Table:
     made = Table(
         title=escape(title), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    made.add_column(first, overflow="fold", min_width=16, max_width=30)
+    made.add_column(first, overflow="fold", min_width=30, max_width=34)
     return made
 
 

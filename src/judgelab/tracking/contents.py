@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from judgelab.data.split import SplitConfig, recorded_split
 from judgelab.metrics.names import named
 from judgelab.rules import HARDLY
 from judgelab.tracking import pages, pictures, texts
+from judgelab.tracking.analysed import analysed
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.improved import improved
 from judgelab.tracking.sourced import Source, counted, estimated, summed
@@ -49,17 +49,6 @@ PICTURES = {
     "credit.",
     "rounds": "How the best judge agrees with the labels of each round of labelling.",
     "cost": "What the answers of each judge cost against how good they are.",
-}
-RATES = {
-    "fails": "the expert fails",
-    "judge_fails": "the judge fails",
-    "missed": "missed failures",
-    "false_alarms": "false alarms",
-}
-ANALYSIS = {
-    "slices": "Every value of every dimension with its intervals; dotted: all items. A star: shown "
-    "to differ from the rest, after Holm over all slices.",
-    "heat": "Two dimensions against each other. Pale and hatched: too few items for a claim.",
 }
 METHODS = {
     "wilson": "proportions: Wilson",
@@ -190,7 +179,7 @@ class Contents:
     def _cascades(self) -> Iterator[dict[str, Any]]:
         for folder in self.sweep.complete:
             if pictures.cascade(folder):
-                yield self._about(folder) | {"source": _inline(folder, "cascade")}
+                yield self._about(folder) | {"source": pictures.inline(folder, "cascade")}
 
     def _ceiling(self) -> dict[str, Any] | None:
         """The row of human against human; None where no run knows of it."""
@@ -287,7 +276,11 @@ class Contents:
         }
 
     def _picture(self, name: str) -> dict[str, Any]:
-        return {"source": _inline(self.sweep.folder, name), "caption": PICTURES[name], "name": name}
+        return {
+            "source": pictures.inline(self.sweep.folder, name),
+            "caption": PICTURES[name],
+            "name": name,
+        }
 
     def _disagreements(self, looks: Sequence[RunFolder]) -> Iterator[dict[str, Any]]:
         """Where the shown judge differs from the expert, on dev; on test where that was asked."""
@@ -316,33 +309,9 @@ class Contents:
             }
 
     def _analyses(self, looks: Sequence[RunFolder]) -> Iterator[dict[str, Any]]:
-        """What was analysed: every value of every dimension, and the pictures."""
         for folder in (*self.sweep.complete, *looks):
-            if not (found := folder.analysis):
-                continue
-            source = Source(f"{folder.id}/analysis.json", found)
-            rows: list[tuple[str, tuple[str | int, ...]]] = [("all", ("whole",))]
-            rows += [
-                (f"{name}={value}", ("slices", n))
-                for n, row in enumerate(found["slices"])
-                for name, value in row["by"].items()
-            ]
-            yield self._about(folder) | {
-                "text": found["text"],
-                "heads": list(RATES.values()),
-                "rows": [
-                    {
-                        "name": name,
-                        "n": source.count(*at, "n"),
-                        "rates": [(head, source.metric(*at, key)) for key, head in RATES.items()],
-                    }
-                    for name, at in rows
-                ],
-                "pictures": [
-                    {"source": _inline(folder, name), "caption": ANALYSIS[name]}
-                    for name in pictures.analysis(folder, found)
-                ],
-            }
+            if shown := analysed(folder):
+                yield self._about(folder) | shown
 
     def _accounts(self) -> dict[str, Any]:
         calls = [record["calls"] for record in self.records.values()]
@@ -389,9 +358,4 @@ def _covered(row: Covered) -> dict[str, Any]:
 
 def _matrix(folder: RunFolder) -> str:
     pictures.confusion(folder)
-    return _inline(folder, "confusion")
-
-
-def _inline(folder: RunFolder, name: str) -> str:
-    drawing = (folder.path / f"{name}.svg").read_bytes()
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawing).decode()}"
+    return pictures.inline(folder, "confusion")

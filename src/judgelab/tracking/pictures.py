@@ -19,6 +19,7 @@ scores give the same bytes. Readable in black and white.
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import warnings
@@ -109,6 +110,12 @@ def of_sweep(sweep: Sweep) -> list[str]:
         if not _drawn(sweep.folder, name, made_of):
             _save(sweep.folder, name, figure(sweep))
     return list(wanted)
+
+
+def inline(folder: RunFolder, name: str) -> str:
+    """A drawing that is there, as the address of an image that holds it."""
+    drawing = (folder.path / f"{name}.svg").read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing).decode()}"
 
 
 def _confusion(card: Mapping[str, Any], record: Mapping[str, Any]) -> Figure:
