@@ -257,7 +257,11 @@ def test_hostile_content_does_nothing(served: Served, page: Any) -> None:
     page.goto(f"{served.link}item?id=hostile")
     assert page.locator(".output .prose p").evaluate("e => getComputedStyle(e).direction") == "rtl"
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    assert page.locator("pre").filter(has_text="word word").inner_text().count("word") == 200_000
+    long = page.locator("pre").filter(has_text="word word")
+    reserved = "(one) => one.offsetHeight == 60 * parseFloat(getComputedStyle(one).fontSize)"
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert long.locator(".part").nth(200).evaluate(reserved), "out of sight it is not laid out"
+    assert long.text_content().count("word") == 200_000
     assert (dialogs, errors) == ([], [])
     assert all(url.startswith(served.link) for url in asked), asked
     assert page.locator("article img, article script, article a[href^='javascript']").count() == 0

@@ -129,7 +129,21 @@ def test_a_long_text_is_folded_and_whole() -> None:
     assert time.process_time() - start < 1
     assert '<details class="long">' in made
     assert "2,000,000 characters, 1 line<" in made
-    assert source in made
+    assert source in "".join(re.findall(r'<span class="part">(.*?)</span>', made, re.S))
+
+
+@pytest.mark.parametrize(
+    ("source", "ends"),
+    [("ab c\n" * 10_000, "\n"), ("ab c " * 10_000, " "), ("abc" * 10_000, "abc")],
+    ids=["lines", "words", "one word"],
+)
+def test_a_very_long_text_is_in_parts_that_end_where_they_can(source: str, ends: str) -> None:
+    """A browser lays out those in sight alone."""
+    parts = re.findall(r'<span class="part">(.*?)</span>', rendered(source), re.S)
+    assert "".join(parts) == source
+    assert max(map(len, parts)) <= 4_000
+    assert all(part[-1] in ends for part in parts)
+    assert "part" not in rendered("abc " * 4_000)
 
 
 def test_right_to_left_text_finds_its_own_direction() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -18,6 +18,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 MARKDOWN = 20_000  # characters; a longer text is shown as it is
+PART = 4_000  # characters of a longer one that are laid out at once
 LONG = 2_400  # characters or
 LINES = 40  # lines from which a text is folded
 ROWS, COLUMNS = 200, 12  # of a table
@@ -191,7 +192,23 @@ def _plain(source: str, read: str) -> Markup:
 
 def _pre(source: str, kind: str = "text") -> Markup:
     attributes = 'tabindex="0" role="region" aria-label="text as it is"'
-    return Markup(f'<pre class="{kind}" dir="auto" {attributes}>{_text(source)}</pre>')
+    shown = _text(source)
+    if len(source) > MARKDOWN:
+        shown = "".join(f'<span class="part">{_text(part)}</span>' for part in _parts(source))
+    return Markup(f'<pre class="{kind}" dir="auto" {attributes}>{shown}</pre>')
+
+
+def _parts(source: str) -> Iterator[str]:
+    """A long text in parts, which end with a line or a word where they can: a browser lays out
+    those in sight alone. A line of a megabyte takes it many seconds."""
+    start = 0
+    while start < len(source):
+        end = start + PART
+        if end < len(source):
+            breaks = (source.rfind(mark, start + PART // 2, end) + 1 for mark in ("\n", " "))
+            end = next(filter(None, breaks), end)
+        yield source[start:end]
+        start = end
 
 
 def _pretty(given: Any) -> str:
