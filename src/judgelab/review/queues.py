@@ -35,10 +35,8 @@ class Queue:
 
     def still_open(self, room: Room, ids: Iterable[str]) -> Iterator[str]:
         """Those of the items that are not done, in their order."""
-        labelled = room.labelled
-        if self.remarks:
-            return (id_ for id_ in ids if room.remark(id_) is None)
-        return (id_ for id_ in ids if id_ not in labelled)
+        done = room.spoken_of if self.remarks else room.labelled
+        return (id_ for id_ in ids if id_ not in done)
 
 
 def unlabelled(room: Room, about: str = "") -> list[str]:
@@ -50,8 +48,8 @@ def stratified(room: Room, about: str = "") -> list[str]:
     """What was labelled here, then always one of the cell that has the fewest labels."""
     cells: dict[Cell, list[str]] = defaultdict(list)
     for id_ in reversed(_shuffled(room)):
-        cells[room.grid.of(room.items[id_])].append(id_)
-    filled = Counter(room.grid.of(room.items[id_]) for id_ in room.labelled)
+        cells[room.cells[id_]].append(id_)
+    filled = Counter(room.cells[id_] for id_ in room.labelled)
     heap = [(filled[cell], place, ids) for place, (cell, ids) in enumerate(cells.items())]
     heapq.heapify(heap)
     found = []

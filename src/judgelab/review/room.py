@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from judgelab.data.cells import Grid, grid
 from judgelab.data.critiques import contradicts, is_terse, names_something, restates
-from judgelab.data.dimensions import Dimensions
+from judgelab.data.dimensions import Cell, Dimensions
 from judgelab.data.events import CANNOT, Event, EventLog, Given
 from judgelab.data.remarks import Remark
 from judgelab.data.schema import Dataset
@@ -101,13 +101,20 @@ class Room:
 
     def remark(self, id_: str) -> Remark | None:
         """The expert's remark on the judge's verdict, where both are as they were then."""
-        if self.told is None or id_ not in self.labelled:
-            return None
-        label = self.labelled[id_].said.verdict
-        found = self.told.remark(self.expert, id_)
-        # "My label is wrong" is settled by changing it.
-        settled = found is not None and (found.label == label or found.says in SETTLED)
-        return found if settled else None
+        found = self.told.remark(self.expert, id_) if self.told else None
+        return found if found and self._fits(found) else None
+
+    @property
+    def spoken_of(self) -> set[str]:
+        """The ids with such a remark."""
+        found = self.told.remarks(self.expert) if self.told else {}
+        return {id_ for id_, one in found.items() if self._fits(one)}
+
+    def _fits(self, remark: Remark) -> bool:
+        """Whether the label is as it was, or the remark is settled by changing it."""
+        standing = self.labelled.get(remark.id)
+        same = standing is not None and standing.said.verdict == remark.label
+        return same or (standing is not None and remark.says in SETTLED)
 
     def say(self, id_: str, says: str, comment: str) -> None:
         """A remark on the judge's verdict; it is on disk when this returns.
@@ -246,6 +253,11 @@ class Room:
         return sorted(self.items, key=lambda id_: sha256(f"{self.seed}:{id_}"))
 
     @cached_property
+    def cells(self) -> Mapping[str, Cell]:
+        """The cell of each item, by id."""
+        return {id_: self.grid.of(one) for id_, one in self.items.items()}
+
+    @cached_property
     def texts(self) -> Mapping[str, str]:
         """What a search looks through, by id, in lower case."""
         return {id_: "\n".join(_texts(one)).casefold() for id_, one in self.items.items()}
@@ -260,7 +272,7 @@ class Room:
         """Make the indexes before somebody waits for them."""
         if self.items:
             self.alike(next(iter(self.items)))
-        _ = self.texts
+        _ = self.texts, self.cells, self.shuffled
 
     @cached_property
     def _space(self) -> tuple[Space, list[str]]:
