@@ -153,6 +153,17 @@ def test_right_to_left_text_finds_its_own_direction() -> None:
     assert 'dir="auto"' in value({"\u0645": 1})
 
 
+def test_letters_that_are_turned_round_stand_as_they_are() -> None:
+    """The judge reads `lla`; an expert who reads `all` labels another text."""
+    for made in (
+        rendered("delete \u202ella"),
+        value({"\u202dx": "\u202e"}),
+        rendered('["\u202e"]'),
+    ):
+        assert "\ufffd" in made
+        assert not set("\u202d\u202e") & set(made)
+
+
 @pytest.mark.parametrize("given", [None, "", "  ", [], {}])
 def test_nothing_is_said_to_be_nothing(given: Any) -> None:
     assert "empty" in value(given)

@@ -30,6 +30,8 @@ TURNS = ("messages", "turns", "history", "conversation")
 
 _TAG = re.compile(r"<[^>]*>")
 _MARKS = re.compile(r"^\s*```[\w-]*$|[\s*_`#>|\\:-]|\d+[.)]", re.M)
+# No character of HTML, and what turns the letters behind it round: they would read as others.
+_UNSEEN = dict.fromkeys((0x00, 0x202D, 0x202E), "\ufffd")
 _SAFE = re.compile(r"https?://", re.I)
 
 
@@ -66,9 +68,11 @@ def text(value: str) -> Markup:
         return _folded(value, _pre(pretty, "json") + _plain(value, pretty))
     if len(value) > MARKDOWN:
         return _folded(value, _pre(value))
-    made = _markdown.render(value)
+    made = _markdown.render(value.translate(_UNSEEN))
     shown = Markup(f'<div class="prose" dir="auto">{made}</div>')
-    return _folded(value, shown + _plain(value, html.unescape(_TAG.sub("", made))))
+    return _folded(
+        value, shown + _plain(value.translate(_UNSEEN), html.unescape(_TAG.sub("", made)))
+    )
 
 
 def markdown(value: str) -> Markup:
@@ -225,7 +229,7 @@ def _json(source: str) -> Any:
 
 
 def _text(source: Any) -> str:
-    return html.escape(str(source).replace("\0", "\ufffd"))
+    return html.escape(str(source).translate(_UNSEEN))
 
 
 def _letters(source: str) -> str:
