@@ -18,6 +18,7 @@ from judgelab.data.schema import DatasetConfig
 from judgelab.data.split import SplitConfig
 from judgelab.demos.base import DemoSelector
 from judgelab.errors import ConfigError
+from judgelab.generate.systems.base import System
 from judgelab.judges.base import Judge
 from judgelab.judges.constant import ConstantJudge
 from judgelab.keys import Search
@@ -37,12 +38,14 @@ CONTRACTS: dict[str, type] = {
     "optimizer": Optimizer,
     "search": Search,
     "dimensions": Dimensions,
+    "system": System,
 }
 # What every yaml of a group accepts, used or not.
 COMMON = {
     "judge": {"rubric", "template", "reasoning", "context", "repeats"},
     "demos": {"k", "seed", "show"},
     "optimizer": {"budget", "seed"},
+    "system": {"name", "concurrency", "timeout", "retries"},
     "search": {"sampler", "trials", "parallel", "race", "storage", "seed", "metric", "floors"},
     "model": {
         *("name", "base_url", "temperature", "max_tokens", "reasoning_effort"),
@@ -52,7 +55,7 @@ COMMON = {
 }
 # The option of a group that means "no such part" builds nothing.
 EMPTY = {("model", "none"), ("tracking", "none"), ("optimizer", "none")}
-EMPTY |= {("dimensions", "none")}
+EMPTY |= {("dimensions", "none"), ("system", "none")}
 EMPTY |= {("search", name) for name in ("grid", "random", "tpe")}  # settings, no part
 # What a yaml leaves to the user.
 NEEDED = {
@@ -63,6 +66,9 @@ NEEDED = {
     ("model", "openai_compatible"): ["model.name=m", "model.base_url=http://127.0.0.1:1/v1"],
     ("model", "litellm"): ["model.name=openai/m"],
     ("model", "vllm"): ["model.name=m"],
+    ("system", "python"): ["system.call=json.loads"],
+    ("system", "http"): ["system.url=http://127.0.0.1:1/answer"],
+    ("system", "command"): ["system.command=[cat]"],
     **{
         ("dataset", name): ["dataset.path=data.file", "model=neighbours"]
         for name in ("jsonl", "csv", "xlsx", "parquet", "aligneval")

@@ -158,6 +158,8 @@ OWN = "dataset=jsonl dataset.path=data.jsonl"
 OPENAI = f"run {OWN} model=openai model.retries=0"
 MINE = f"run {OWN} model=openai_compatible model.name=m model.api_key_env=MY_KEY model.retries=0"
 PROPOSE = f"rubric {OWN} model=openai model.retries=0 model.base_url=http://{{echo}}"
+ASK = "generate outputs --inputs data.jsonl limit=2"
+OF_KEY = "system.api_key_env=MY_KEY system.retries=0"
 WRITER = "model=openai model.retries=0 model.base_url=http://{echo}"
 LITELLM = f"run {OWN} model=litellm model.retries=0"
 FILE = "tracking=none limit=8"
@@ -188,6 +190,10 @@ CASES = (
     Case("calls prune", 2),
     Case(f"generate inputs --n 1 limit=2 {WRITER}/401/v1", 3, says="401"),
     Case(f"generate inputs --n 1 limit=2 {WRITER}/200/v1", 3, says="lack inputs"),
+    Case(f"{ASK} system=command system.command=[cat] --out said.jsonl", 0),
+    Case(f"{ASK} system=command system.command=[env] --dry-run", 0),
+    Case(f"{ASK} system=http system.url=http://{{echo}}/401/v1 {OF_KEY}", 3),
+    Case(f"{ASK} system=http system.url=http://u:{{KEY}}@{{echo}}/401/v1", 2),
     Case(f"{OPENAI} model.base_url=http://{{echo}}/200/v1 --cfg", 0),
     Case(f"{OPENAI} model.base_url=http://{{echo}}/200/v1 --dry-run", 0),
     Case(f"{OPENAI} model.base_url=http://{{echo}}/200/v1 limit=9", 0),

@@ -353,6 +353,22 @@ def inputs(overrides: Sequence[str], **options: Any) -> None:
     command.inputs(overrides, **options)
 
 
+@generate.command(epilog=OF_OVERRIDES)
+@click.argument("overrides", nargs=-1)
+@click.option("--inputs", "file", type=FILE, help="A JSONL; else those of the dimensions.")
+@click.option("--out", type=FILE, help="Else beside the inputs, under system.name.")
+@click.option("--dry-run", is_flag=True, help="Show what would be asked; ask nothing.")
+def outputs(overrides: Sequence[str], **options: Any) -> None:
+    """Your system answers the inputs: system=python, http or command.
+
+    Outputs become interactions that dataset=jsonl reads; errors go to a file beside them. The same
+    command asks for what has no output yet.
+    """
+    from judgelab.commands import outputs as command
+
+    command.outputs(overrides, **options)
+
+
 @cli.command()
 @click.argument("overrides", nargs=-1)
 @click.option("--queue", metavar="NAME", help="Begin in this one, such as stratified.")

@@ -92,6 +92,7 @@ class RunConfig:
     optimizer: Any = None
     tracking: Any = None
     dimensions: Any = None
+    system: Any = None
     scores: Scores = field(default_factory=Scores)
     search: Search = field(default_factory=Search)
     probe: Probe = field(default_factory=Probe)

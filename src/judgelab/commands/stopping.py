@@ -8,16 +8,29 @@ import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from judgelab.calls.pool import DRAIN, Pool
+from judgelab.calls.pool import DRAIN
 from judgelab.commands import show
 from judgelab.errors import Stopped
 
 T = TypeVar("T")
 
 
-def run_stoppable(work: Coroutine[Any, Any, T], pool: Pool) -> T:
+class Stoppable(Protocol):
+    """What work asks: a pool of calls, or a system under test."""
+
+    interrupted: int
+
+    @property
+    def on_wire(self) -> int: ...
+
+    def interrupt(self, signal: int, /) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def run_stoppable(work: Coroutine[Any, Any, T], pool: Stoppable) -> T:
     """`asyncio.run` of work that asks a pool, which is closed at the end.
 
     After one SIGINT or SIGTERM the work ends by itself, with what it has (`pool.interrupted`).
@@ -39,7 +52,7 @@ def run_stoppable(work: Coroutine[Any, Any, T], pool: Pool) -> T:
 
 
 @contextmanager
-def _watching(pool: Pool) -> Iterator[None]:
+def _watching(pool: Stoppable) -> Iterator[None]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     signals = 0

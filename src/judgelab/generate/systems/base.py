@@ -1,0 +1,79 @@
+"""The contract of a system under test: a user's input in, what the system says out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from judgelab.generate.inputs import Input
+
+LONGEST = 1024**2  # characters, and bytes of a raw answer: what a cell of a dataset holds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the system said. `context` is what a judge may see beside it, such as documents that it
+    found; `metadata` is kept where no judge sees it."""
+
+    output: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SystemFailed(Exception):
+    """The system gave no answer to an input.
+
+    `retry` says whether another try may help, `after` how many seconds to wait at least, and
+    `unreachable` that nobody was there to ask.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        detail: str = "",
+        *,
+        retry: bool = False,
+        after: float = 0.0,
+        unreachable: bool = False,
+    ) -> None:
+        super().__init__(f"{cause}: {detail}" if detail else cause)
+        self.cause, self.detail = cause, detail
+        self.retry, self.after, self.unreachable = retry, after, unreachable
+
+
+class System(ABC):
+    """`answer` is called once an input and try, many at once in one event loop.
+
+    It may take as long as it likes: after `timeout` seconds it is cancelled, and gives back what it
+    holds. It raises SystemFailed where there is no answer, and changes nothing of the input.
+    `check` is called before anything is asked, `close` once, at the end.
+    """
+
+    # Config keys that say how it is asked, not what is asked: no part of a system's identity.
+    transport: ClassVar[frozenset[str]] = frozenset({"concurrency", "timeout", "retries"})
+
+    def __init__(self, name: str, concurrency: int, timeout: float, retries: int) -> None:
+        if not name or set(name) & set("/\\") or name.startswith("."):
+            raise ValueError(f"name={name!r} names a file: no slashes, no dot first")
+        if concurrency < 1 or retries < 0 or timeout <= 0:
+            raise ValueError(
+                "concurrency must be >= 1, retries >= 0 and timeout > 0, "
+                f"got {concurrency}, {retries} and {timeout}"
+            )
+        self.name = name
+        self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
+
+    def check(self) -> None:  # noqa: B027
+        """Raise ConfigError where no input can be answered, before any is asked."""
+
+    @abstractmethod
+    def preview(self, item: Input) -> str:
+        """What would be asked, for a person."""
+
+    @abstractmethod
+    async def answer(self, item: Input) -> Answer: ...
+
+    async def close(self) -> None:  # noqa: B027
+        """Give back sockets."""
