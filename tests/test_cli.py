@@ -70,7 +70,7 @@ def test_a_command_says_what_its_words_are(lab):
         "OVERRIDES are Hydra's": (
             *(("run",), ("data", "check"), ("data", "split"), ("data", "coverage")),
             *(("propose", "rubric"), ("generate", "inputs"), ("generate", "outputs")),
-            *(("data", "causes"),),
+            *(("data", "causes"), ("generate", "sample")),
         ),
     }
     for what, commands in said.items():

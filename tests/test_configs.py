@@ -71,7 +71,7 @@ NEEDED = {
     ("system", "command"): ["system.command=[cat]"],
     **{
         ("dataset", name): ["dataset.path=data.file", "model=neighbours"]
-        for name in ("jsonl", "csv", "xlsx", "parquet", "aligneval")
+        for name in ("jsonl", "csv", "xlsx", "parquet", "aligneval", "traces")
     },
 }
 YAMLS = sorted((path.parent.name, path.stem) for path in ROOT.glob("conf/*/*.yaml"))

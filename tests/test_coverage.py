@@ -119,6 +119,24 @@ def test_the_labels_of_test_are_counted_and_say_nothing(tmp_path: Path) -> None:
     assert lab("data", "coverage", *OWN, "--json").out == before
 
 
+def test_root_causes_say_how_much_is_unseen(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    data = with_dimensions(150)
+    write_rows(tmp_path / "data.jsonl", data)
+    assert "unseen" not in lab("data", "coverage", *OWN).out
+    fails = [row["id"] for row in data if row["label"] == "fail"]
+    named = [{"id": id_, "failure_mode": "late" if n else "odd"} for n, id_ in enumerate(fails)]
+    write_rows(tmp_path / "modes.jsonl", named)
+    words = ("--as", "modes", "--expert", "ann", "--new-modes")
+    taken = lab("data", "import", "modes.jsonl", *words, *OWN)
+    assert taken.code == 0, taken.err
+    done = lab("data", "coverage", *OWN)
+    assert "the next one shows an unseen mode with probability" in done.out
+    found = json.loads(lab("data", "coverage", *OWN, "--json").out)["unseen"]
+    opened = json.loads(lab("data", "coverage", *OWN, "--json").out)
+    assert found["n"] == sum(cell["fails"] for cell in opened["cells"]) < len(fails)
+
+
 MINE = """\
 _target_: judgelab.data.dimensions.Dimensions
 name: mine

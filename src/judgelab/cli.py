@@ -369,6 +369,22 @@ def outputs(overrides: Sequence[str], **options: Any) -> None:
     command.outputs(overrides, **options)
 
 
+@generate.command(epilog=OF_OVERRIDES)
+@click.argument("words", nargs=-1, metavar="FILE.jsonl [OVERRIDES]...")
+@click.option("--n", type=click.IntRange(1), default=100, show_default=True, help="So many.")
+@click.option("--by", metavar="A,B", help="Evenly over these dimensions; else at random.")
+@click.option("--force", is_flag=True, help="Replace a FILE that is there.")
+def sample(words: Sequence[str], n: int, by: str | None, force: bool) -> None:
+    """Draw interactions to label from logs, or from traces in MLflow.
+
+    Logs are a dataset with its columns, such as dataset=jsonl; traces are dataset=traces.
+    """
+    from judgelab.commands import sample as command
+
+    file, overrides = _file(words)
+    command.sample(file, overrides, n=n, by=by, force=force)
+
+
 @cli.command()
 @click.argument("overrides", nargs=-1)
 @click.option("--queue", metavar="NAME", help="Begin in this one, such as stratified.")

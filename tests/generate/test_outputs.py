@@ -425,6 +425,22 @@ def test_a_changed_text_or_another_process_is_not_mixed_in(lab: Lab) -> None:
         assert "another judgelab process" in busy.message
 
 
+def test_a_system_that_says_the_labs_keys_is_not_quoted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'my+Zq7w\\Xk93"L'
+    monkeypatch.setenv("SOME_API_KEY", secret)
+    lab.write("leaks.py", "import os, sys\nprint(os.environ['SOME_API_KEY'], 'x' * 480)\n"
+              "if 'plain' in sys.stdin.read():\n"
+              "    sys.exit('y' * 490 + os.environ['SOME_API_KEY'])")  # fmt: skip
+    lab(*ASK, "system=command", f"system.command=[{sys.executable},leaks.py]")
+    assert texts(lab, "in.command.jsonl")[HOSTILE[1]].startswith("*** xxx")
+    said = "".join(path.read_text() for path in lab.folder.glob("in.command*.jsonl"))
+    assert "Zq7w" not in said
+    assert "Xk93" not in said
+    assert "***" in read_lines(lab.folder / "in.command.errors.jsonl")[0]["error"]["detail"]
+
+
 MISTAKES: dict[str, tuple[Sequence[str], str]] = {
     "no system": ((), "system=none answers nothing.*python, http"[:30]),
     "no function": (("system=python",), r"system\.call has no value yet"),

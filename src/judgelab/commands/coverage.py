@@ -15,6 +15,7 @@ from judgelab.commands import show
 from judgelab.commands.data import would_be
 from judgelab.coverage import Coverage, Covered, coverage_of, hint, rate_in_words
 from judgelab.data.dimensions import Dimensions
+from judgelab.data.modes import modes_of
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.split import SplitConfig
 
@@ -35,7 +36,8 @@ def show_coverage(
     names = [name.strip() for name in by.split(",")] if by else []
     split = configs.build(split_node, SplitConfig, "split")
     made = would_be(dataset, split) if dataset.labels else None
-    found = coverage_of(dataset, made, dimensions, by=names, thin=thin)
+    modes = modes_of(dataset) or None
+    found = coverage_of(dataset, made, dimensions, by=names, modes=modes, thin=thin)
     if as_json:
         said = {"dataset": dataset.name, **found.to_json(), "notes": dataset.notes}
         click.echo(json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False))

@@ -158,7 +158,7 @@ def load(config: DatasetConfig, *, events: int | None = None, newcomer: str = ""
         labels=labels,
         annotations=(*annotations, *overruled, *made.annotations, *again),
         expert=made.expert or config.expert or (names.pop() if len(names) == 1 else ""),
-        notes=[*notes, *made.notes],
+        notes=[*config.reader.notes(), *notes, *made.notes],
         events=len(log.events),
     )
 

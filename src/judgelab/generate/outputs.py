@@ -26,7 +26,6 @@ from judgelab.types import sha256
 BACKOFF = 0.5  # seconds before the first retry, doubled each time, with full jitter
 LONGEST_WAIT = 60.0
 NOBODY = 8  # inputs in a row for which nobody was there, until the others are not tried
-DETAIL = 500  # characters of what an error said
 Row = dict[str, Any]
 
 
@@ -182,10 +181,9 @@ class Line:
         return _as_data(row)
 
     def _error(self, item: Input, failure: SystemFailed, latency: float, tries: int) -> Row:
-        detail = _text(blot(failure.detail, known().values()))[:DETAIL]
         return {
             **{"id": item.id, "input": item.input},
-            "error": {"cause": failure.cause, "detail": detail},
+            "error": {"cause": failure.cause, "detail": failure.detail},
             "metadata": self._about(latency, tries),
         }
 
@@ -207,13 +205,16 @@ def _text(text: str) -> str:
 
 def _as_data(row: Row) -> Row:
     """The row as a dataset would read it. Raises SystemFailed where none could."""
-    problems = Problems("the answer")
+    problems, secrets = Problems("the answer"), list(known().values())
     try:
-        read = parse_json(json.dumps(row, ensure_ascii=False, allow_nan=False))
+        read = dict(row)
+        for name in ("output", "context", "metadata"):  # a system may say the lab's keys
+            text = json.dumps(row[name], ensure_ascii=False, allow_nan=False)
+            read[name] = parse_json(blot(text, secrets))
     except (TypeError, ValueError, RecursionError) as error:
         raise SystemFailed("not data", f"the answer holds what JSON does not: {error}") from error
     for name, value in read.items():
         check_cell(value, name, "the answer", problems)
     if problems:
         raise SystemFailed("not data", "the answer holds what is no text, or too much of it")
-    return dict(read)
+    return read

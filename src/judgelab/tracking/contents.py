@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from judgelab import config as configs
 from judgelab.calls import accounts
 from judgelab.coverage import Covered, coverage_of
 from judgelab.data.dimensions import Dimensions
+from judgelab.data.modes import modes_of
 from judgelab.data.schema import Dataset
 from judgelab.data.split import SplitConfig, recorded_split
 from judgelab.metrics.names import named
@@ -20,6 +21,9 @@ from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.improved import improved
 from judgelab.tracking.sourced import Source, counted, estimated, summed
 from judgelab.tracking.sweeps import BELOW, BEST, INCOMPLETE, STOPPED, Sweep, same_judge
+
+if TYPE_CHECKING:
+    from judgelab.metrics.unseen import Unseen
 
 WITH_TEST = "with texts of test items"  # in the head of a report that shows some
 SHOWN = 20  # disagreements of a kind
@@ -259,7 +263,7 @@ class Contents:
         split = recorded_split(self.dataset, settings, folder.record["mode"], rows)
         node = config.get("dimensions")  # older runs know no dimensions
         declared = configs.build(node, Dimensions, "dimensions") if node else None
-        found = coverage_of(self.dataset, split, declared)
+        found = coverage_of(self.dataset, split, declared, modes=modes_of(self.dataset) or None)
         if not found.grid.names:
             return None
         shown = found.first(CELLS)
@@ -273,6 +277,7 @@ class Contents:
             "thin": counted(found.thin),
             "declared": found.grid.declared,
             "closed": found.counts["closed"] > 0,
+            "unseen": _unseen(found.unseen) if found.unseen else None,
         }
 
     def _picture(self, name: str) -> dict[str, Any]:
@@ -353,6 +358,17 @@ def _covered(row: Covered) -> dict[str, Any]:
         "rate": "" if row.rate is None else estimated(row.rate, of.lo, of.hi),
         "state": row.state,
         "odd": row.odd,
+    }
+
+
+def _unseen(found: Unseen) -> dict[str, Any] | None:
+    """How much is left to find; None of no failure that has a mode."""
+    if found.value is None:
+        return None
+    of = found.interval
+    counts = {"kinds": found.kinds, "once": found.once, "n": of.n}
+    return {name: counted(number) for name, number in counts.items()} | {
+        "share": estimated(found.value, of.lo, of.hi)
     }
 
 

@@ -55,6 +55,10 @@ class Reader(ABC):
         if not count:
             raise DataError(f"{shown(path)}: the file holds no rows. {self._shape()}")
 
+    def notes(self) -> list[str]:
+        """What a user should know of what was read last: rows that are no interactions."""
+        return []
+
     @abstractmethod
     def _read(self, path: Path, problems: Problems) -> Iterator[Row]:
         """The rows in the file's order; what cannot be read goes to `problems`."""

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from judgelab.generate.inputs import Input
+from judgelab.models.base import unicode_text
+from judgelab.models.secrets import blot, known
 
+DETAIL = 500  # characters of what an error said
 LONGEST = 1024**2  # characters, and bytes of a raw answer: what a cell of a dataset holds
 
 
@@ -26,7 +29,8 @@ class SystemFailed(Exception):
     """The system gave no answer to an input.
 
     `retry` says whether another try may help, `after` how many seconds to wait at least, and
-    `unreachable` that nobody was there to ask.
+    `unreachable` that nobody was there to ask. `detail` is cut, to its end where `last` says so,
+    once no secret is in it any more.
     """
 
     def __init__(
@@ -37,9 +41,12 @@ class SystemFailed(Exception):
         retry: bool = False,
         after: float = 0.0,
         unreachable: bool = False,
+        last: bool = False,
     ) -> None:
-        super().__init__(f"{cause}: {detail}" if detail else cause)
-        self.cause, self.detail = cause, detail
+        said = unicode_text(blot(detail, known().values())).replace("\x00", "\ufffd").strip()
+        said = said[-DETAIL:] if last else said[:DETAIL]
+        super().__init__(f"{cause}: {said}" if said else cause)
+        self.cause, self.detail = cause, said
         self.retry, self.after, self.unreachable = retry, after, unreachable
 
 

@@ -73,8 +73,7 @@ class CommandSystem(System):
             raise SystemFailed("too long", f"more than {LONGEST:,} bytes")
         if code:
             ended = f"exit {code}" if code > 0 else signal.Signals(-code).name
-            detail = wrong.decode("utf-8", "replace").strip()
-            raise SystemFailed(ended, detail[-500:], retry=True)
+            raise SystemFailed(ended, wrong.decode("utf-8", "replace"), retry=True, last=True)
         text = said.decode("utf-8", "replace").removesuffix("\n")
         return answer_of(text, self.response, self.context, self.metadata)
 

@@ -68,8 +68,7 @@ def _dig(said: Any, path: str) -> Any:
         try:
             at = at[int(step)] if isinstance(at, list) else at[step]
         except (KeyError, IndexError, TypeError, ValueError):
-            shown = as_text(said)
-            raise SystemFailed("no output", f"nothing at {path!r} in {shown[:200]}") from None
+            raise SystemFailed("no output", f"nothing at {path!r} in {as_text(said)}") from None
     return at
 
 
@@ -78,7 +77,7 @@ def _read_json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise SystemFailed("no JSON", text[:200]) from None
+        raise SystemFailed("no JSON", text) from None
 
 
 def answer_of(

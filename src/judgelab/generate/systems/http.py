@@ -100,7 +100,7 @@ class HttpSystem(System):
             raise SystemFailed("connection", detail, retry=True) from error
         if not 200 <= status < 300:
             again = status in AGAIN or status >= 500
-            raise SystemFailed(f"HTTP {status}", text[:500], retry=again, after=after)
+            raise SystemFailed(f"HTTP {status}", text, retry=again, after=after)
         return answer_of(text, self.response, self.context, self.metadata)
 
     async def close(self) -> None:
