@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from judgelab.generate.inputs import Input
-from judgelab.models.base import unicode_text
+from judgelab.models.base import CallFailed, unicode_text
 from judgelab.models.secrets import blot, known
 
 DETAIL = 500  # characters of what an error said
@@ -25,12 +25,11 @@ class Answer:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-class SystemFailed(Exception):
+class SystemFailed(CallFailed):
     """The system gave no answer to an input.
 
-    `retry` says whether another try may help, `after` how many seconds to wait at least, and
-    `unreachable` that nobody was there to ask. `detail` is cut, to its end where `last` says so,
-    once no secret is in it any more.
+    `unreachable` says that nobody was there to ask. The detail is cut, to its end where `last` says
+    so, once no secret is in it any more.
     """
 
     def __init__(
@@ -45,9 +44,17 @@ class SystemFailed(Exception):
     ) -> None:
         said = unicode_text(blot(detail, known().values())).replace("\x00", "\ufffd").strip()
         said = said[-DETAIL:] if last else said[:DETAIL]
-        super().__init__(f"{cause}: {said}" if said else cause)
-        self.cause, self.detail = cause, said
-        self.retry, self.after, self.unreachable = retry, after, unreachable
+        super().__init__(cause, said, retry=retry, after=after)
+        self.unreachable = unreachable
+
+
+class Common(TypedDict, total=False):
+    """The arguments of `System` that systems hand on as they are."""
+
+    name: str
+    concurrency: int
+    timeout: float
+    retries: int
 
 
 class System(ABC):
@@ -61,7 +68,13 @@ class System(ABC):
     # Config keys that say how it is asked, not what is asked: no part of a system's identity.
     transport: ClassVar[frozenset[str]] = frozenset({"concurrency", "timeout", "retries"})
 
-    def __init__(self, name: str, concurrency: int, timeout: float, retries: int) -> None:
+    def __init__(
+        self,
+        name: str = "system",
+        concurrency: int = 4,
+        timeout: float = 60.0,
+        retries: int = 0,
+    ) -> None:
         if not name or set(name) & set("/\\") or name.startswith("."):
             raise ValueError(f"name={name!r} names a file: no slashes, no dot first")
         if concurrency < 1 or retries < 0 or timeout <= 0:

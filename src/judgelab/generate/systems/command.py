@@ -9,12 +9,12 @@ import shlex
 import shutil
 import signal
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from judgelab import resources
 from judgelab.errors import ConfigError
 from judgelab.generate.inputs import Input
-from judgelab.generate.systems.base import LONGEST, Answer, System, SystemFailed
+from judgelab.generate.systems.base import LONGEST, Answer, Common, System, SystemFailed
 from judgelab.generate.systems.filling import answer_of, check_places, filled_text
 
 STDERR = 64 * 1024  # bytes of it that are looked at
@@ -40,12 +40,9 @@ class CommandSystem(System):
         response: str | None = None,
         context: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        name: str = "command",
-        concurrency: int = 4,
-        timeout: float = 60.0,
-        retries: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name, concurrency, timeout, retries)
+        super().__init__(**common)
         words = shlex.split(command) if isinstance(command, str) else command
         if not isinstance(words, list) or not words:
             raise ValueError(f"command={command!r} must be a list of words, or a text of them")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
 
 from judgelab.errors import ConfigError
 from judgelab.generate.inputs import Input
-from judgelab.generate.systems.base import LONGEST, Answer, System, SystemFailed
+from judgelab.generate.systems.base import LONGEST, Answer, Common, System, SystemFailed
 from judgelab.generate.systems.filling import answer_of, check_places, filled, filled_address
 from judgelab.models.retry_after import seconds
 
@@ -47,12 +47,9 @@ class HttpSystem(System):
         response: str | None = None,
         context: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
-        name: str = "http",
-        concurrency: int = 4,
-        timeout: float = 60.0,
-        retries: int = 2,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name, concurrency, timeout, retries)
+        super().__init__(**common)
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         parts = urlsplit(url)

@@ -6,12 +6,12 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from judgelab import resources
 from judgelab.errors import ConfigError
 from judgelab.generate.inputs import Input
-from judgelab.generate.systems.base import Answer, System, SystemFailed
+from judgelab.generate.systems.base import Answer, Common, System, SystemFailed
 
 TAKES = ("input", "item")
 
@@ -33,12 +33,9 @@ class PythonSystem(System):
         self,
         call: str,
         takes: str = "input",
-        name: str = "python",
-        concurrency: int = 4,
-        timeout: float = 60.0,
-        retries: int = 0,
+        **common: Unpack[Common],
     ) -> None:
-        super().__init__(name, concurrency, timeout, retries)
+        super().__init__(**common)
         if takes not in TAKES:
             raise ValueError(f"takes must be one of {', '.join(TAKES)}, got {takes!r}")
         self.call, self.takes = call, takes
