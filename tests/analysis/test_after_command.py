@@ -158,6 +158,30 @@ def test_the_experts_word_on_a_new_output_counts(tmp_path: Path) -> None:
 
 
 @SLOW
+def test_labels_given_in_this_lab_count_and_move_no_label_of_the_old_output(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path)
+    wrong = compared(lab)["items"]["new"][0]
+    new = [row | {"id": old["id"]} for row, old in zip(fixed(data()), data(), strict=True)]
+    write_rows(tmp_path / "new.jsonl", new)
+    there = (*OWN[:2], "dataset.path=new.jsonl", "model=neighbours")
+    assert lab("data", "export", "sheet.csv", *there, "--expert", "ann").code == 0
+    with (tmp_path / "sheet.csv").open(encoding="utf-8-sig", newline="") as file:
+        sheet = list(csv.DictReader(file))
+    for row in sheet:
+        row["verdict"] = "pass" if row["id"] == wrong else ""
+    with (tmp_path / "sheet.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, sheet[0])
+        writer.writeheader()
+        writer.writerows(sheet)
+    done = lab("data", "import", "sheet.csv", *there, "--expert", "ann")
+    assert "1 labels were added" in done.err, done.err
+    found = compared(lab)
+    assert wrong not in found["items"]["new"]
+    assert found["by_expert"] == 1
+    assert lab("rerun", "latest").code == 0
+
+
+@SLOW
 def test_a_look_at_test_has_rates_and_nobodys_name(tmp_path: Path) -> None:
     lab = lab_of(tmp_path)
     new = fixed(data())
