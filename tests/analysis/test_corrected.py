@@ -41,7 +41,7 @@ def whole(judged: Judged, traffic: Traffic, **more: Any) -> dict[str, Any]:
     return corrected(judged, np.ones(len(judged.items), bool), traffic, 0.95, **more)
 
 
-@pytest.mark.parametrize("n", [12, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [12, pytest.param(120, marks=pytest.mark.slow)])
 def test_both_ways_cover_the_truth_and_the_judges_own_share_does_not(n: int) -> None:
     found = [whole(*drawn(seed)) for seed in range(n)]
     for way in ("rogan_gladen", "ppi"):

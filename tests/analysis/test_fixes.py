@@ -86,7 +86,7 @@ def test_the_corrected_difference_is_that_of_the_corrected_rates() -> None:
     assert one["corrected_difference"]["clusters"] == 80
 
 
-@pytest.mark.parametrize("n", [30, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [30, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("fixed", "new"), [(0.5, 0.03), (0.0, 0.0)])
 def test_the_corrected_rate_and_difference_cover_the_truth(
     n: int, fixed: float, new: float
@@ -107,7 +107,7 @@ def test_the_corrected_rate_and_difference_cover_the_truth(
     assert np.mean(raw) > 0.02, "the judge's own rate is another"
 
 
-@pytest.mark.parametrize("n", [12, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [12, pytest.param(200, marks=pytest.mark.slow)])
 def test_without_a_change_few_are_claimed(n: int) -> None:
     """The same system again: other outputs, as bad as before, in slices that say nothing."""
     claims = 0

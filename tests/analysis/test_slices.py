@@ -133,7 +133,7 @@ def test_both_sides_of_a_dimension_are_one_test_of_the_family() -> None:
     assert [one[name]["holm"] for name in RATES] == pytest.approx(holm(ps))
 
 
-@pytest.mark.parametrize("n", [15, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [15, pytest.param(200, marks=pytest.mark.slow)])
 def test_without_any_effect_few_analyses_claim_one(n: int) -> None:
     """Of whole analyses, all slices, pairs and rates together, at most alpha claim anything."""
     found = [drawn(seed) for seed in range(n)]
