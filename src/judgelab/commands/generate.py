@@ -13,6 +13,7 @@ from judgelab.calls.budget import most_tokens
 from judgelab.calls.line import Calls
 from judgelab.commands import show
 from judgelab.commands.coverage import dimensions_of
+from judgelab.commands.progress import counting
 from judgelab.commands.propose import writing_model
 from judgelab.commands.run import open_pool
 from judgelab.commands.stopping import run_stoppable
@@ -20,7 +21,7 @@ from judgelab.commands.telling import lost
 from judgelab.data.appended import Spool, lines_of, only_writer
 from judgelab.data.readers.problems import rows_count, rows_text, shown
 from judgelab.errors import ConfigError, IncompleteError, Stopped, UserError
-from judgelab.generate.inputs import inputs_of, inputs_path
+from judgelab.generate.inputs import Input, inputs_of, inputs_path
 from judgelab.generate.sheet import check_name, read_sheet, write_sheet
 from judgelab.generate.writer import TOKENS, Order, Written, write
 from judgelab.models.base import CallFailed, Model
@@ -94,14 +95,19 @@ def _write(order: Order, model: Model, calls: Calls, spool: Spool, path: Path) -
     show.err.print(_planned(order, model, calls), soft_wrap=True, markup=False)
     before, failed = len(order.there), None
 
-    def keep(new: Sequence[Any]) -> None:
-        if new:
-            spool.append(one.to_json() for one in new)
+    lacking = sum(order.lacking.values())
 
     async def work() -> Written | None:
         nonlocal failed
+
+        def keep(new: Sequence[Input]) -> None:
+            if new:
+                spool.append(one.to_json() for one in new)
+            told(len(order.there) - before, f"{pool.sent} calls · ${pool.spent:.4f}")
+
         try:
-            return await write(calls, model, order, keep)
+            with counting("writing", lacking) as told:
+                return await write(calls, model, order, keep)
         except CallFailed as failure:
             failed = failure
             return None

@@ -6,8 +6,7 @@ import json
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from judgelab import config as configs
 from judgelab.commands import show
 from judgelab.commands.coverage import dimensions_of
+from judgelab.commands.progress import counting
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.appended import lines_of, only_writer
 from judgelab.data.readers.problems import shown
@@ -67,17 +67,17 @@ def outputs(
     with only_writer(target) as kept, only_writer(errors_path(target)) as errors:
         left = missing(items, _rows(kept.lines, where), line.config, where)
         rows, failed = list[Row](), dict[str, Row]()
-        with _progress(len(left)) as advance:
+        with counting("asking", len(left)) as told:
 
             def keep(row: Row) -> None:
                 kept.append([row])
                 rows.append(row)
-                advance(len(rows), len(failed))
+                told(len(rows) + len(failed), f"{len(failed)} errors")
 
             def fail(row: Row) -> None:
                 errors.append([row])
                 failed[row["id"]] = row
-                advance(len(rows), len(failed))
+                told(len(rows) + len(failed), f"{len(failed)} errors")
 
             if left:
                 run_stoppable(line.ask_all(left, keep, fail), line)
@@ -127,31 +127,6 @@ def _rows(lines: Sequence[str], where: str) -> list[Row]:
         except (ValueError, TypeError):
             raise DataError(f"{where}, line {number} is no JSON object. Restore it.") from None
     return found
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    """How many are done, on a terminal."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn())
-    said = TextColumn("{task.fields[said]} · left")
-    with Progress(
-        *columns, said, TimeRemainingColumn(),
-        console=show.err, transient=True, disable=not show.err.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("asking", total=total, said="")
-
-        def advance(kept: int, failed: int) -> None:
-            bar.update(task, completed=kept + failed, said=f"{failed} errors" if failed else "")
-
-        yield advance
 
 
 def _say(

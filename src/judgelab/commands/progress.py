@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,28 @@ def progress(total: int, pool: Pool) -> Iterator[Progress]:
     )
     with bar:
         yield Bars(bar, total, pool)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """How many of `total` are done, and a remark; on a terminal alone, and none of it stays."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    said = TextColumn("{task.fields[said]} · left")
+    with Bar(
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+        *(said, TimeRemainingColumn()),
+        console=show.err,
+        transient=True,
+        disable=not show.err.is_terminal,
+    ) as bar:
+        task = bar.add_task(what, total=total, said="")
+
+        def done(so_far: int, remark: str) -> None:
+            bar.update(task, completed=so_far, said=remark)
+
+        yield done
 
 
 class Bars(Progress):
