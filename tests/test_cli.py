@@ -71,6 +71,7 @@ def test_a_command_says_what_its_words_are(lab):
             *(("run",), ("data", "check"), ("data", "split"), ("data", "coverage")),
             *(("propose", "rubric"), ("generate", "inputs"), ("generate", "outputs")),
             *(("data", "causes"), ("generate", "sample")),
+            *(("propose", "modes"), ("propose", "check")),
         ),
     }
     for what, commands in said.items():

@@ -113,6 +113,8 @@ MISTAKES = {
     "export of nothing": ("data export q.xlsx dataset=nope", "dataset/nope"),
     "import": ("data import bad.csv --expert ann", "no column 'verdict'"),
     "import of nothing": ("data import none.xlsx --expert ann", "no such file"),
+    "propose modes": ("propose modes model=openai", "OPENAI_API_KEY"),
+    "propose check": ("propose check Odd", "small letters"),
     "causes": ("data causes --run nothing", "there are no runs"),
     "causes of bad data": ("data causes dataset=csv dataset.path=bad.csv", "neither pass nor fail"),
     "import of modes": ("data import x.jsonl --as modes --expert ann", "no such file"),

@@ -439,6 +439,41 @@ def rubric(overrides: Sequence[str], **options: Any) -> None:
     command.rubric(overrides, **options)
 
 
+@propose.command(epilog=OF_OVERRIDES)
+@click.argument("overrides", nargs=-1)
+@click.option("--critiques", type=click.IntRange(1), default=40, show_default=True,
+              help="A model sees at most so many of train's.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show the clusters; write and send nothing.")
+def modes(overrides: Sequence[str], **options: Any) -> None:
+    """Failure modes, from clusters of the critiques and from a model.
+
+    None is a mode before it is accepted on the review's page.
+    """
+    from judgelab.commands import propose_modes as command
+
+    command.modes(overrides, **options)
+
+
+@propose.command("check", epilog=OF_OVERRIDES)
+@click.argument("name")
+@click.argument("overrides", nargs=-1)
+@click.option("--mode", metavar="MODE", help="Of this root cause alone; else of any.")
+@click.option("--kind", metavar="KIND", help="Of the library, such as longest; else any.")
+@click.option("--check", "own", metavar="PATH", help="A function of your own: my_checks.cited.")
+@click.option("--alarms", default=0.1, show_default=True, help="The most passes it may flag.")
+@click.option("--run", metavar="RUN", help="It has to catch what the judge of RUN misses.")
+@click.option("--pytest", type=FILE, metavar="FILE", help="Write it as a test of your own suite.")
+@click.option("--json", "as_json", is_flag=True, help="What dev says of it as JSON.")
+def propose_check(name: str, overrides: Sequence[str], **options: Any) -> None:
+    """An assertion fitted on train, accepted by dev.
+
+    It becomes judge=NAME, for panels too. Exit 1 where it is refused.
+    """
+    from judgelab.commands import propose_check as command
+
+    command.check(name, overrides, **options)
+
+
 @cli.group(cls=Commands)
 def calls() -> None:
     """The answers that were paid for."""

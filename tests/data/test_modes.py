@@ -172,7 +172,7 @@ def test_rows_that_fit_nothing_are_all_told_and_none_is_written(tmp_path: Path) 
         {"id": "item-000", "failure_modes": [{"type": "A"}, {"type": "a"}]},
         {"id": "item-001", "failure_modes": "a"},
         {"id": "nobody", "failure_modes": "a"},
-        {"id": "item-003", "failure_modes": "a; aa"},
+        {"id": "item-003", "failure_modes": [{"type": "a, aa"}]},
     ]
     write_rows(tmp_path / "modes.jsonl", lines)
     words = ("data", "import", "modes.jsonl", *OWN, "--as", "modes", "--expert", "ann")
@@ -203,3 +203,4 @@ def test_the_modes_of_sentences_are_taken_in(tmp_path: Path) -> None:
     assert "680 rows = 680 new" in done.out
     events = read_lines(tmp_path / "labels" / "own.modes.jsonl")[1:]
     assert max(len(row["modes"]) for row in events) > 1
+    assert len({name for row in events for name in row["modes"]}) == 7

@@ -296,6 +296,44 @@ def propose(page: Any, more: str) -> None:
     assert "Proposed as number" in page.locator(".notice").inner_text()
 
 
+def accessible(axe: Any, page: Any, where: str, width: int) -> None:
+    """No violation, and nothing wider than the window."""
+    if width > 390:
+        found = axe.run(page).response["violations"]
+        told = [(one["id"], [node["html"][:90] for node in one["nodes"]]) for one in found]
+        assert told == [], json.dumps({where: told}, indent=1)
+    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert over <= 0, f"{where} is {over} pixels too wide for {width}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_root_cause_is_named_by_keyboard(served: Served, browser: Any, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    for width in (1280, 390):
+        size = {"width": width, "height": 800}
+        context = browser.new_context(viewport=size, color_scheme=scheme)
+        context.set_default_timeout(PAGE)
+        page = context.new_page()
+        page.goto(f"{served.link}item?id=item-002")
+        keys(page, "f", "e")
+        page.keyboard.type(f"Bad {width}")
+        save(page)
+        accessible(axe, page, "a fail, with the way to its root cause", width)
+        page.goto(f"{served.link}item?id=item-002")
+        keys(page, "m")
+        if width == 390:  # the one of before is there to choose
+            keys(page, "Space", "Tab")
+        page.keyboard.insert_text(f"No day {width}")
+        accessible(axe, page, "a root cause", width)
+        save(page)
+        assert "the root cause of item-002" in page.locator(".notice").inner_text()
+        page.goto(f"{served.link}causes")
+        accessible(axe, page, "root causes", width)
+        assert f"No day {width}" in page.locator("table").inner_text()
+        context.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_pass_an_accessibility_checker(served: Served, browser: Any, scheme: str) -> None:
@@ -307,12 +345,7 @@ def test_the_pages_pass_an_accessibility_checker(served: Served, browser: Any, s
         page = context.new_page()
 
         def check(where: str, page: Any = page, width: int = width) -> None:
-            if width > 390:
-                found = axe.run(page).response["violations"]
-                told = [(one["id"], [node["html"][:90] for node in one["nodes"]]) for one in found]
-                assert told == [], json.dumps({where: told}, indent=1)
-            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert over <= 0, f"{where} is {over} pixels too wide for {width}"
+            accessible(axe, page, where, width)
 
         page.goto(served.link)
         check("overview")

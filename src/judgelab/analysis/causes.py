@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from judgelab.metrics.multiplicity import holm
 from judgelab.metrics.scorecard import FEW_OF_A_CLASS
-from judgelab.metrics.shares import share
-from judgelab.scoring import listed
+from judgelab.metrics.shares import share, slice_p
+from judgelab.scoring import in_words_of, listed, p_in_words
 from judgelab.types import Label
 
 Modes = Mapping[str, Sequence[str]]  # of each item that was classified
@@ -44,7 +45,9 @@ def causes(
 
     Returns:
         JSON: `n` fails, `classified` of them, `causes`: `mode`, `count`, `share`; with verdicts
-        also `recall_fail` of the mode's items, of all fails and of those `unclassified`.
+        also `recall_fail` of the mode's items, of all fails and of those `unclassified`, and of
+        each mode `p` and `holm`: whether the judge catches its items as often as the other
+        classified ones (`metrics.shares.slice_p`), None where either side has fewer than 10.
     """
     known = sorted(id_ for id_ in fails if modes.get(id_))
     rows: list[dict[str, Any]] = []
@@ -66,6 +69,7 @@ def causes(
     }
     if verdicts is not None:
         left = sorted(set(fails) - set(known))
+        _against_rest(rows, known, modes, verdicts, clusters)
         found["recall_fail"] = recall(sorted(fails), verdicts, clusters, level)
         found["unclassified"] = recall(left, verdicts, clusters, level)
     return found
@@ -127,6 +131,33 @@ def in_words(found: Mapping[str, Any]) -> Iterator[str]:
     few = [row["mode"] for row in found["causes"] if 0 < row["count"] < FEW_OF_A_CLASS]
     if few:
         yield f"recall from fewer than {FEW_OF_A_CLASS} fails claims nothing: {listed(few)}"
+    tested = [row for row in found["causes"] if row["holm"] is not None]
+    for row in tested:
+        if row["holm"] < 1 - found["level"]:
+            less = row["recall_fail"]["value"] < found["recall_fail"]["value"]
+            yield (
+                f"{row['mode']}: caught {'less' if less else 'more'} often than the other fails, "
+                f"{in_words_of(row['recall_fail'])} (p {p_in_words(row['holm'])} after Holm over "
+                f"{len(tested)} modes)"
+            )
+
+
+def _against_rest(
+    rows: Sequence[dict[str, Any]],
+    known: Sequence[str],
+    modes: Modes,
+    verdicts: Mapping[str, Label | None],
+    clusters: Clusters,
+) -> None:
+    """The p-value of each mode against the others, one family for all modes."""
+    caught = np.array([verdicts.get(id_) == "fail" for id_ in known], dtype=bool)
+    groups = [clusters.get(id_) for id_ in known]
+    for row in rows:
+        inside = np.array([row["mode"] in modes[id_] for id_ in known], dtype=bool)
+        enough = min(row["count"], len(known) - row["count"]) >= FEW_OF_A_CLASS
+        row["p"] = slice_p(caught, inside, groups) if enough else None
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["holm"] = adjusted
 
 
 def _share(

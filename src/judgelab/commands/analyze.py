@@ -15,7 +15,7 @@ from rich.table import Table
 from judgelab import config as configs
 from judgelab.calls.accounts import in_words as accounts_in_words
 from judgelab.calls.pool import Pool
-from judgelab.commands import show
+from judgelab.commands import causes, show
 from judgelab.commands.estimate import say_at_most
 from judgelab.commands.progress import progress
 from judgelab.commands.run import build_tracking, open_pool, track, write_report
@@ -95,6 +95,8 @@ def analyze(
             "notes": [*about_cuts, *notes],
         }
         result["text"] = claims.in_words(result)
+        if not bench.look and (found := causes.missed(folder, bench))["classified"]:
+            result["causes"] = found
     folder.write_json("analysis.json", result)
     _report(result, as_json=as_json)
     from judgelab.tracking import pictures
@@ -193,6 +195,9 @@ def _report(found: Mapping[str, Any], *, as_json: bool) -> None:
             first = "the most telling first" if tested else "none large enough for a test"
             show.table(_table(found, pairs, f"pairs, {first}{left}"))
         show.err.print("* differs from the rest, after Holm   dim: too few for a claim")
+        if "causes" in found:
+            show.line("")
+            causes.render(found["causes"])
     show.below(found["text"])
     show.notes(found["notes"])
 

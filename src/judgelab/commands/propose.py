@@ -66,7 +66,7 @@ def rubric(overrides: Sequence[str], *, run: str | None, critiques: int, dry_run
         return
     show.notes(lost(pool))
     show.err.print(_takes(model, asked, calls, material), soft_wrap=True, markup=False)
-    reply = run_stoppable(_ask(calls, model, asked), pool)
+    reply = run_stoppable(ask(calls, model, asked), pool)
     show.err.print(f"{pool.sent} calls sent now · ${pool.spent:.4f}", soft_wrap=True)
     _propose(log, model, material, reply)
 
@@ -94,7 +94,8 @@ def writing_model(node: Any, what: str, instead: str) -> Model:
     return made
 
 
-async def _ask(calls: Calls, model: Model, asked: Request) -> Reply:
+async def ask(calls: Calls, model: Model, asked: Request) -> Reply:
+    """One answer. Raises IncompleteError where none comes, with the command that goes on."""
     try:
         return await calls.ask(model, asked)
     except CallFailed as failure:

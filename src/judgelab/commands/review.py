@@ -12,6 +12,7 @@ from judgelab.commands import show
 from judgelab.data.annotations import time_of
 from judgelab.data.dimensions import Dimensions
 from judgelab.data.events import EventLog, again_path, labels_path
+from judgelab.data.modes import ModeLog
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
 from judgelab.data.remarks import RemarkLog, remarks_path
@@ -93,6 +94,7 @@ def review(
         rubric=rubric_now,
         told=told,
         book=book,
+        causes=ModeLog.of(dataset.name) if principal_here else None,
     )
     room.dimensions = configs.build(dimensions, Dimensions, "dimensions") if dimensions else None
     at = place(host, port, dataset.name, f"/item?queue={queue}" if queue else "/")

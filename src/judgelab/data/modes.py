@@ -15,7 +15,15 @@ from typing import Any
 from judgelab import resources
 from judgelab.data.numbered import NumberedLog, checked
 from judgelab.data.schema import Dataset
-from judgelab.data.taxonomy import Mode, Taxonomy, add_modes, read_taxonomy, taxonomy_path
+from judgelab.data.taxonomy import (
+    Mode,
+    Taxonomy,
+    add_modes,
+    key,
+    named,
+    read_taxonomy,
+    taxonomy_path,
+)
 from judgelab.errors import DataError, UserError
 
 KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
@@ -25,6 +33,9 @@ KINDS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
         "modes": (list,),
         "supersedes": (int, type(None)),
     },
+    "proposal": {**dict.fromkeys(("name", "description", "why"), (str,)), "items": (list,)},
+    "accepted": {"proposal": (int,), "name": (str,)},
+    "declined": {"proposal": (int,), "name": (str,)},
 }
 Key = tuple[str, str]  # id, content
 
@@ -64,6 +75,19 @@ class Classified:
         return self.id, self.content
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A mode that somebody proposes, with the ids of the failures that it would name."""
+
+    name: str
+    description: str
+    items: tuple[str, ...]
+    by: str
+    why: str = ""
+    sequence: int = 0
+    at: str = ""
+
+
 class ModesMovedError(UserError):
     """Somebody classified the item meanwhile; `now` is what they said. Nothing was written."""
 
@@ -85,6 +109,7 @@ class ModeLog(NumberedLog):
 
     def __init__(self, path: Path, taxonomy: Path, upto: int | None = None) -> None:
         self.yaml = taxonomy
+        self._taxonomy, self._yaml_seen = Taxonomy(), (0, 0, 0)
         super().__init__(path, upto)
 
     @classmethod
@@ -95,7 +120,14 @@ class ModeLog(NumberedLog):
     @property
     def taxonomy(self) -> Taxonomy:
         """As the yaml says now. Raises DataError for what is wrong in it."""
-        return read_taxonomy(self.yaml)
+        try:
+            state = self.yaml.stat()
+            now = state.st_size, state.st_mtime_ns, state.st_ino
+        except FileNotFoundError:
+            now = (0, 0, 0)
+        if now != self._yaml_seen:
+            self._taxonomy, self._yaml_seen = read_taxonomy(self.yaml), now
+        return self._taxonomy
 
     @property
     def versions(self) -> Mapping[str, Mapping[str, Any]]:
@@ -132,18 +164,79 @@ class ModeLog(NumberedLog):
             for one in given:
                 names = tuple(_known(taxonomy, name, self.yaml) for name in one.modes)
                 made = replace(one, modes=taxonomy.in_order(names), taxonomy=taxonomy.sha256)
-                named = {name: getattr(made, name) for name in KINDS["modes"]}
-                rows.append({"kind": "modes", "by": made.by, **named})
+                fields = {name: getattr(made, name) for name in KINDS["modes"]}
+                rows.append({"kind": "modes", "by": made.by, **fields})
             self._add(file, *rows)
 
+    @property
+    def open(self) -> Sequence[Proposal]:
+        """The proposals that nobody has decided on."""
+        return [one for one in self._proposals.values() if one.sequence not in self._decided]
+
+    def suggested(self, id_: str) -> list[str]:
+        """The modes of accepted proposals that name an item: to be looked at, in force nowhere."""
+        names = (
+            name
+            for number, name in self._decided.items()
+            if name and id_ in self._proposals[number].items
+        )
+        return list(self.taxonomy.in_order(names))
+
+    def propose(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Append those whose name is neither a mode nor proposed, or was declined; give them."""
+        with self._writing() as file:
+            taxonomy = self.taxonomy
+            taken = {key(one.name) for one in self._proposals.values()}
+            kept = {key(one.name): one for one in proposals if not taxonomy.spelt(one.name)}
+            kinds = KINDS["proposal"]
+            self._add(
+                file,
+                *(
+                    {"kind": "proposal", "by": one.by}
+                    | {name: getattr(one, name) for name in kinds}
+                    | {"items": list(one.items), "name": named(one.name)}
+                    for spelt, one in kept.items()
+                    if spelt not in taken
+                ),
+            )
+            return [one for one in self.open if key(one.name) in kept.keys() - taken]
+
+    def decide(self, number: int, *, by: str, name: str = "", description: str = "") -> None:
+        """Put a proposal into the taxonomy under a name, or decline it without one.
+
+        Raises:
+            UserError: it is not open any more.
+            DataError: the name is a mode already, or the yaml cannot be added to.
+            ValueError: what cannot be a name.
+        """
+        with self._writing() as file:
+            if number not in {one.sequence for one in self.open}:
+                raise UserError("this proposal is not open any more. Nothing was changed.")
+            if name:
+                name = named(name)
+                add_modes(self.yaml, [Mode(name, description)])
+            kind = "accepted" if name else "declined"
+            self._add(file, {"kind": kind, "by": by, "proposal": number, "name": name})
+
     def _clear(self) -> None:
+        self._proposals: dict[int, Proposal] = {}
+        self._decided: dict[int, str] = {}
         self._versions: dict[str, Mapping[str, Any]] = {}
         self._newest: dict[Key, Classified] = {}
 
     def _put(self, row: Any, number: int) -> None:
         row = checked(row, number, KINDS)
-        if row.pop("kind") == "taxonomy":
+        kind = row.pop("kind")
+        if kind == "taxonomy":
             self._versions[row["sha256"]] = row["modes"]
+            return
+        if kind == "proposal":
+            self._proposals[number] = Proposal(**{**row, "items": tuple(row["items"])})
+            return
+        if kind in ("accepted", "declined"):
+            if row["proposal"] not in self._proposals:
+                raise ValueError(f"there is no proposal {row['proposal']} before it")
+            self._decided[row["proposal"]] = row["name"]
             return
         made = Classified(**{**row, "modes": tuple(row["modes"])})
         last = self.on(made.key)

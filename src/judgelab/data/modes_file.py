@@ -1,7 +1,7 @@
 """Failure modes from a file: rows of {id, failure_mode} or {id, failure_modes}.
 
 The modes are one name, several with ; between them, or a list of names or of objects whose `type`
-is the name, as where each sentence has its own.
+is the name, or names with commas between them, as where each sentence has its own.
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ def _names(row: Mapping[str, Any], where: str, problems: Problems) -> list[str]:
         return []
     value = row[column]
     parts = value if isinstance(value, list) else key_text(value).split(SEPARATOR)
-    found = [one.get("type") if isinstance(one, Mapping) else one for one in parts]
+    found: list[Any] = []
+    for one in parts:
+        # A sentence with two error types names both in one text.
+        kind = one.get("type") if isinstance(one, Mapping) else None
+        found += str(kind).split(",") if kind else [None if isinstance(one, Mapping) else one]
     names = []
     for name in (one for one in found if one is None or str(one).strip()):
         try:

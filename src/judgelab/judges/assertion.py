@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,17 @@ class AssertionJudge(Judge):
         self.check_one = resources.python_object(check, "judge.check")
         if not callable(self.check_one):
             raise ConfigError(f"judge.check={check} is no function.")
+
+    @classmethod
+    def of(cls, check: Callable[[Interaction], Any]) -> AssertionJudge:
+        """Of a function that no config names."""
+        made = cls.__new__(cls)
+        made.name, made.check_one = getattr(check, "__name__", "check"), check
+        return made
+
+    def verdict(self, interaction: Interaction) -> Verdict:
+        """Of one interaction. Raises ConfigError for an answer that is none."""
+        return self._one(interaction, 0)
 
     def texts(self) -> dict[str, str]:
         try:

@@ -22,6 +22,7 @@ from judgelab.data.remarks import AGREEMENT, DISAGREEMENT
 from judgelab.data.standing import Said
 from judgelab.errors import UserError
 from judgelab.review import forms, rendering
+from judgelab.review.cause_pages import CausePages, of_item
 from judgelab.review.queues import QUEUES, Queue
 from judgelab.review.room import SETTLED, Room, Standing
 from judgelab.review.rubric_pages import RubricPages
@@ -51,6 +52,8 @@ def made(room: Room, hosts: Sequence[str], token: str = "") -> App:
     ]
     if room.book:
         routes += RubricPages(room, room.book, pages._page).routes
+    if room.causes:
+        routes += CausePages(room, room.causes, pages._page, pages.named).routes
     handlers: dict[Any, Any] = {
         HTTPException: pages.refused,
         RefusedError: pages.refused,
@@ -92,7 +95,7 @@ class Pages:
         left = {
             name: sum(1 for _ in QUEUES[name].still_open(self.room, order))
             for name, order in orders.items()
-            if order or not QUEUES[name].of_run
+            if order or not (QUEUES[name].of_run or QUEUES[name].causes)
         }
         recent = [(id_, self.room.labelled[id_]) for id_ in self.room.done_here[:-9:-1]]
         told, remarks = self.room.told, []
@@ -127,6 +130,8 @@ class Pages:
             notice = REMARKED.format(remarked)
             if remark.says in SETTLED and remarked == id_:
                 notice += " If your label should change, change it now."
+        if self.room.causes and query.get("named", "") in self.room.items:
+            notice = f"Saved: the root cause of {query['named']}."
         undone = self._saved(query.get("undone", ""), "undo")
         if undone and undone.id == id_:
             said, notice = self.room.taken_back(undone), UNDONE
@@ -193,7 +198,12 @@ class Pages:
             remark=room.remark(id_),
             rubric=rendering.markdown(room.book.log.text) if room.book else None,
             choices=_choices(standing, opinion),
+            named=of_item(room, room.causes, id_) if room.causes else None,
         )
+
+    def named(self, id_: str, form: Mapping[str, str], notice: str, status: int) -> Response:
+        """An item whose root causes were not saved."""
+        return self._item(id_, *self._queue(form), notice=notice, status=status)
 
     async def history(self, request: Request) -> Response:
         return await run_in_threadpool(self._history, dict(request.query_params))

@@ -41,7 +41,11 @@ def both(said: Said, other: Event | None) -> list[str]:
 
 def head(form: Mapping[str, str]) -> int | None:
     """The version that the page was made of; what is no number is none that there ever was."""
-    text = form.get("head", "")
+    return number_in(form.get("head", ""))
+
+
+def number_in(text: str) -> int | None:
+    """A number; None of nothing, -1 of what is none."""
     if not text:
         return None
     return int(text) if text.isdecimal() and len(text) < 12 else -1

@@ -22,7 +22,8 @@ class Queue:
     """`about` is what `order` takes beside the room: "" nothing, "words" or an "id".
 
     `remarks`: a queue of items with a judge's verdict on them; what is open is what the expert has
-    made no remark on. `of_run`: it needs a run's verdicts.
+    made no remark on. `causes`: one of fails; what is open has no root cause. `of_run`: it needs a
+    run's verdicts.
     """
 
     name: str
@@ -31,10 +32,13 @@ class Queue:
     order: Callable[[Room, str], Sequence[str]]
     about: str = ""
     remarks: bool = False
+    causes: bool = False
     of_run: bool = False
 
     def still_open(self, room: Room, ids: Iterable[str]) -> Iterator[str]:
         """Those of the items that are not done, in their order."""
+        if self.causes:
+            return (id_ for id_ in ids if room.is_fail(id_) and not room.modes(id_))
         done = room.spoken_of if self.remarks else room.labelled
         return (id_ for id_ in ids if id_ not in done)
 
@@ -110,6 +114,11 @@ def uncertain(room: Room, about: str = "") -> list[str]:
     return sorted(known, key=lambda id_: sure[id_] or 0.0)
 
 
+def causes(room: Room, about: str = "") -> list[str]:
+    """The fails, in a random order."""
+    return _said(room, lambda id_, label: room.causes is not None and label == "fail")
+
+
 def _said(room: Room, fits: Callable[[str, str], bool]) -> list[str]:
     labelled = room.labelled
     return [
@@ -126,6 +135,13 @@ QUEUES = {
             "Thin cells",
             "First what there are the fewest labels of, by the dimensions' combinations.",
             stratified,
+        ),
+        Queue(
+            "causes",
+            "Fails without a root cause",
+            "What you failed, and nobody has said yet what it has in common with others.",
+            causes,
+            causes=True,
         ),
         Queue(
             "disagreements",

@@ -13,6 +13,7 @@ from judgelab.data.cells import Grid, grid
 from judgelab.data.critiques import contradicts, is_terse, names_something, restates
 from judgelab.data.dimensions import Cell, Dimensions
 from judgelab.data.events import CANNOT, Event, EventLog, Given
+from judgelab.data.modes import ModeLog
 from judgelab.data.remarks import Remark
 from judgelab.data.schema import Dataset
 from judgelab.data.standing import Said, from_files
@@ -51,6 +52,7 @@ class Room:
         rubric: the hash of the rubric in force, or None.
         told: what a run's judge said, where a run is looked at.
         book: the rubric with its versions and proposals, where the judge has one.
+        causes: the failure modes of what fails, where these labels decide.
         dimensions: what the items differ in, where a yaml says so.
     """
 
@@ -64,6 +66,7 @@ class Room:
     rubric: Callable[[], str | None] = lambda: None
     told: Told | None = None
     book: Book | None = None
+    causes: ModeLog | None = None
     dimensions: Dimensions | None = None
 
     def __post_init__(self) -> None:
@@ -92,6 +95,19 @@ class Room:
             self.told.log.refresh()
         if self.book:
             self.book.refresh()
+        if self.causes:
+            self.causes.refresh()
+
+    def is_fail(self, id_: str) -> bool:
+        """Whether the expert fails it."""
+        standing = self.labelled.get(id_)
+        return standing is not None and standing.said.verdict == "fail"
+
+    def modes(self, id_: str) -> Sequence[str]:
+        """The failure modes of an item that the expert fails."""
+        said = self.causes.on((id_, self.items[id_].content)) if self.causes else None
+        known = said is not None and self.causes is not None and self.is_fail(id_)
+        return self.causes.taxonomy.in_order(said.modes) if known and said and self.causes else ()
 
     def opinion(self, id_: str) -> Opinion | None:
         """What the run's judge said; hidden until the expert has decided."""

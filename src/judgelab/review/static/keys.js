@@ -62,6 +62,7 @@ const actions = {
   ArrowLeft: () => move("before"),
   ...Object.fromEntries(["1", "2", "3", "4"].map((key) => [key, () => pick(key)])),
   r: () => field("rubric") && (field("rubric").open = !field("rubric").open),
+  m: () => field("causes") && (field("m-1") || field("new-mode")).focus(),
   "/": () => field("words") && field("words").focus(),
 };
 

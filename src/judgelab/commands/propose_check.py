@@ -1,0 +1,226 @@
+"""`judgelab propose check`: an assertion fitted on train, accepted by what dev says of it."""
+
+from __future__ import annotations
+
+import json
+import pprint
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from judgelab import resources
+from judgelab.commands import show
+from judgelab.commands.data import configured
+from judgelab.data.appended import replace_whole
+from judgelab.data.modes import ModeLog, modes_of
+from judgelab.data.readers.problems import shown
+from judgelab.data.schema import Dataset, load
+from judgelab.data.split import make_split
+from judgelab.errors import ClaimError, ConfigError, UserError
+from judgelab.judges.assertion import AssertionJudge
+from judgelab.optimizers import check_fitting
+from judgelab.optimizers.check_fitting import Gate
+from judgelab.scoring import in_words_of, majority
+from judgelab.tracking.folder import RunFolder, find_run
+from judgelab.types import Example
+
+FOLDER = "assertions"  # of the lab
+EXAMPLES = 5  # of each kind in a test
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check(
+    name: str,
+    overrides: Sequence[str],
+    *,
+    mode: str | None,
+    kind: str | None,
+    own: str | None,
+    alarms: float,
+    run: str | None,
+    pytest: Path | None,
+    as_json: bool,
+) -> None:
+    """Writes the lab's assertions/NAME.py and conf/judge/NAME.yaml, where it is accepted.
+
+    Raises ClaimError (exit 1) where it is refused; nothing is written then.
+    """
+    lab = resources.lab()
+    places = [lab / FOLDER / f"{name}.py", lab / "conf" / "judge" / f"{name}.yaml"]
+    _check_words(name, [*places, *([pytest] if pytest else [])], kind, own, alarms)
+    folder = find_run(run) if run else None
+    function = AssertionJudge(own).check_one if own else None
+    config, split_config, _ = configured(overrides)
+    dataset = load(config)
+    about = _about(dataset, mode)
+    split = make_split(dataset, split_config, lab / "splits")
+    dev, train = list(split.dev()), list(split.folds("dev")[0].train)
+    show.notes([*dataset.notes, *split.notes])
+    if own:
+        code, made = f"from {own.rpartition('.')[0]} import {own.rpartition('.')[2]}", function
+        how = f"{own}: the only one held against dev"
+    else:
+        candidate, tried = check_fitting.best(train, about, alarms, kind)
+        if candidate is None:
+            raise ClaimError(
+                f"nothing of {tried} assertions catches {check_fitting.LEAST} of train's failures "
+                f"and at most {alarms:.0%} of its passes. Try --mode, or write your own: --check."
+            )
+        code, made = f"from judgelab.judges.checks import {candidate.kind}", candidate.check
+        how = f"{candidate.code}: the best of {tried} on train, the only one held against dev"
+    fails = [e for e in dev if e.label == "fail" and (about is None or e.id in about)]
+    passes = [e for e in dev if e.label == "pass"]
+    caught, flagged = check_fitting.counts(made, [*fails, *passes])
+    added = _added(folder, fails, caught) if folder else None
+    clusters = split.clusters
+    groups = [clusters[e.id] for e in fails], [clusters[e.id] for e in passes]
+    found = check_fitting.gate(caught, flagged, groups, alarms, added)
+    if as_json:
+        said_ = {"name": name, "mode": mode, "how": how, **found.to_json()}
+        click.echo(json.dumps(said_, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        show.line(how)
+        _show(found)
+    if found.refused:
+        raise ClaimError(f"refused: {found.refused}. Nothing was written.")
+    last = own.rpartition(".")[2] if own else candidate.code if candidate else ""
+    source = f"{code}\n\ncheck = {last}\n"
+    texts = {
+        places[
+            0
+        ]: f'"""{_said(mode)}\n\nAccepted on dev of {dataset.name}: {_gist(found)}.\n"""\n\n'
+        f"{source}",
+        places[1]: f"# {_said(mode)}\ndefaults: [assertion]\ncheck: {FOLDER}.{name}.check\n",
+    }
+    if pytest:
+        texts[pytest] = _test(name, dataset.name, source, [*train, *dev], made, about)
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_whole(path, text.encode())
+    show.notes([f"written: {', '.join(shown(path) for path in texts)}"])
+    show.next_steps(
+        [
+            "what it flags is to be fixed first: judgelab data check",
+            f"beside a judge: judge=panel judge.members='[{{judge: {name}}}, ...]', or alone: "
+            f"judgelab run judge={name}",
+        ]
+    )
+
+
+def _check_words(
+    name: str, places: Sequence[Path], kind: str | None, own: str | None, alarms: float
+) -> None:
+    """What is wrong with the command line, before any data is read."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"NAME={name}: small letters, digits and _, a letter first.")
+    if kind and own:
+        raise ConfigError("--kind is of the library and --check your own function: give one.")
+    if kind not in (None, *check_fitting.KINDS):
+        raise ConfigError(f"--kind: there is no {kind!r}: {', '.join(check_fitting.KINDS)}.")
+    if not 0 < alarms < 1:
+        raise ConfigError(f"--alarms {alarms:g}: a share between 0 and 1.")
+    if there := [shown(path) for path in places if path.exists()]:
+        raise UserError(f"{', '.join(there)}: already there; give another name.")
+
+
+def _about(dataset: Dataset, mode: str | None) -> set[str] | None:
+    """The failures that are of a mode; None of all of them."""
+    if mode is None:
+        return None
+    log = ModeLog.of(dataset.name)
+    name = log.taxonomy.spelt(mode)
+    if name is None:
+        there = ", ".join(log.taxonomy.names) or "none yet; see judgelab data import --as modes"
+        raise UserError(f"--mode {mode}: no failure mode of {dataset.name}. There are: {there}.")
+    return {id_ for id_, modes in modes_of(dataset, log).items() if name in modes}
+
+
+def _added(folder: RunFolder, fails: Sequence[Example], caught: Sequence[bool]) -> int:
+    """How many of the caught failures the judge of a run does not fail."""
+    said = majority(folder.verdicts)
+    if unknown := [e.id for e in fails if e.id not in said]:
+        raise UserError(f"{folder.id} did not judge {len(unknown)} of these items of dev.")
+    return sum(hit and said[e.id] != "fail" for e, hit in zip(fails, caught, strict=True))
+
+
+def _show(found: Gate) -> None:
+    caught, alarms = found.caught, found.alarms
+    show.line(
+        f"dev, positive class fail: caught {in_words_of(caught)}, {caught['hits']} of "
+        f"{caught['n']} failures; false alarms {in_words_of(alarms)}, {alarms['hits']} of "
+        f"{alarms['n']} passes (exact limits at 95 %)"
+    )
+    if found.added is not None:
+        show.line(f"{found.added} of the caught ones are missed by the judge of the run")
+
+
+def _said(mode: str | None) -> str:
+    return f"Fails what has the root cause {mode}." if mode else "Fails what is surely wrong."
+
+
+def _gist(found: Gate) -> str:
+    caught, alarms = found.caught, found.alarms
+    return f"{caught['hits']} of {caught['n']} failures, {alarms['hits']} of {alarms['n']} passes"
+
+
+TEST = '''"""{name}: failures of {dataset} that must be caught, and answers that must pass."""
+
+import pytest
+
+{code}
+from judgelab.types import Interaction
+
+{check}
+
+CAUGHT = {caught}
+
+GOOD = {good}
+
+
+def assert_passes(input, output, context=None):
+    """For your own tests: what your system answers now."""
+    said = check(Interaction("here", input, output, context or {{}}))
+    assert said is None or said[0], said[1]
+
+
+@pytest.mark.parametrize("row", CAUGHT, ids=lambda row: row["id"])
+def test_what_failed_is_caught(row):
+    assert check(Interaction(**row))[0] is False
+
+
+@pytest.mark.parametrize("row", GOOD, ids=lambda row: row["id"])
+def test_what_is_good_passes(row):
+    assert_passes(row["input"], row["output"], row["context"])
+'''
+
+
+def _test(
+    name: str,
+    dataset: str,
+    source: str,
+    examples: Sequence[Example],
+    made: Any,
+    about: set[str] | None,
+) -> str:
+    """A test that needs none of the lab; its examples are of train and dev."""
+    wanted = [e for e in examples if e.label == "pass" or about is None or e.id in about]
+    flagged = {e.id for e in wanted if any(any(side) for side in check_fitting.counts(made, [e]))}
+    caught = [e for e in wanted if e.label == "fail" and e.id in flagged][:EXAMPLES]
+    good = [e for e in wanted if e.label == "pass" and e.id not in flagged][:EXAMPLES]
+    code, _, last = source.strip().partition("\n\n")
+
+    def rows(some: Sequence[Example]) -> str:
+        return pprint.pformat([_row(e) for e in some], width=96, sort_dicts=False)
+
+    return TEST.format(
+        name=name, dataset=dataset, code=code, check=last, caught=rows(caught), good=rows(good)
+    )
+
+
+def _row(example: Example) -> Mapping[str, Any]:
+    item = example.interaction
+    return {"id": item.id, "input": item.input, "output": item.output,
+            "context": dict(item.context)}  # fmt: skip
