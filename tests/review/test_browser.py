@@ -296,6 +296,13 @@ def propose(page: Any, more: str) -> None:
     assert "Proposed as number" in page.locator(".notice").inner_text()
 
 
+def window(browser: Any, scheme: str, width: int) -> Any:
+    """A browser's context of that width, light or dark."""
+    made = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    made.set_default_timeout(PAGE)
+    return made
+
+
 def accessible(axe: Any, page: Any, where: str, width: int) -> None:
     """No violation, and nothing wider than the window."""
     if width > 390:
@@ -311,9 +318,7 @@ def accessible(axe: Any, page: Any, where: str, width: int) -> None:
 def test_a_root_cause_is_named_by_keyboard(served: Served, browser: Any, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for width in (1280, 390):
-        size = {"width": width, "height": 800}
-        context = browser.new_context(viewport=size, color_scheme=scheme)
-        context.set_default_timeout(PAGE)
+        context = window(browser, scheme, width)
         page = context.new_page()
         page.goto(f"{served.link}item?id=item-002")
         keys(page, "f", "e")
@@ -339,9 +344,7 @@ def test_a_root_cause_is_named_by_keyboard(served: Served, browser: Any, scheme:
 def test_the_pages_pass_an_accessibility_checker(served: Served, browser: Any, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     for width in (1280, 390):
-        size = {"width": width, "height": 800}
-        context = browser.new_context(viewport=size, color_scheme=scheme)
-        context.set_default_timeout(PAGE)
+        context = window(browser, scheme, width)
         page = context.new_page()
 
         def check(where: str, page: Any = page, width: int = width) -> None:

@@ -92,7 +92,7 @@ def names_something(example: Example) -> bool:
         return True
     named = set(_words(example.critique))
     one = example.interaction
-    texts = (one.input, one.output, *_texts(one.context))
+    texts = (one.input, one.output, *texts_of(one.context))
     return any(word in named for text in texts for word in _words(text))
 
 
@@ -121,13 +121,14 @@ def _words(text: str) -> Iterator[str]:
             yield word[:STEM]
 
 
-def _texts(value: Any) -> Iterable[str]:
+def texts_of(value: Any) -> Iterable[str]:
+    """Every text in a JSON value, names too."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield str(key)
-            yield from _texts(inner)
+            yield from texts_of(inner)
     elif isinstance(value, list | tuple):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts_of(inner)
     elif value is not None:
         yield str(value)

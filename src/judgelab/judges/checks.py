@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
+from judgelab.data.critiques import texts_of
 from judgelab.types import Interaction
 
 Check = Callable[[Interaction], "tuple[bool, str] | None"]
@@ -115,7 +115,7 @@ def numbers_grounded() -> Check:
         own = _numbers([item.output])
         if not own:
             return None
-        odd = sorted(own - _numbers([item.input, *_texts(item.context)]))
+        odd = sorted(own - _numbers([item.input, *texts_of(item.context)]))
         return not odd, f"Nobody gave it {', '.join(odd[:5])}." if odd else "Its numbers are given."
 
     return check
@@ -158,17 +158,6 @@ def _flat(text: str) -> str:
 
 def _numbers(texts: Iterable[str]) -> set[str]:
     return {found.replace(",", "") for text in texts for found in _NUMBER.findall(text)}
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
-    elif value is not None:
-        yield str(value)
 
 
 def _language(text: str) -> str:
