@@ -137,6 +137,16 @@ def test_what_the_judge_of_a_run_misses(sampled: Lab) -> None:
     assert "give no OVERRIDES" in sampled("data", "causes", "--run", "latest", "limit=3").message
 
 
+def test_an_analysis_shows_them_too(sampled: Lab) -> None:
+    run = sampled.runs[0].name
+    done = sampled("analyze", run)
+    assert done.code == 0, done.err
+    own = json.loads(sampled("data", "causes", "--run", run, "--json").out)
+    kept = json.loads((sampled.folder / "runs" / run / "analysis.json").read_text())
+    assert kept["causes"] == own
+    assert "recall fail" in done.out
+
+
 def test_a_look_at_test_says_nothing_of_its_items(sampled: Lab) -> None:
     look = sampled("holdout", "latest", "--json")
     assert look.code == 0, look.err
