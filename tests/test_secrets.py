@@ -214,6 +214,7 @@ CASES = (
     Case("data causes " + OWN, 0),
     Case(f"propose check short {OWN} --alarms 0.0001", 1),
     Case("propose check {KEY}", 2, says="NAME=***"),
+    Case("propose check x --kind judge --mode {KEY} model=neighbours", 2, says="--mode ***"),
     Case(f"propose modes {OWN} model=neighbours --dry-run", 0),
     Case(f"propose {PROPOSE}/401/v1".replace("rubric", "modes", 1), 3, says="401"),
     Case(f"propose {PROPOSE}/200/v1".replace("rubric", "modes", 1), 2, says="no list of root"),

@@ -458,20 +458,34 @@ def modes(overrides: Sequence[str], **options: Any) -> None:
 @click.argument("name")
 @click.argument("overrides", nargs=-1)
 @click.option("--mode", metavar="MODE", help="Of this root cause alone; else of any.")
-@click.option("--kind", metavar="KIND", help="Of the library, such as longest; else any.")
+@click.option(
+    "--kind", metavar="KIND", help="Of the library, such as longest, or judge; else any assertion."
+)
 @click.option("--check", "own", metavar="PATH", help="A function of your own: my_checks.cited.")
 @click.option("--alarms", default=0.1, show_default=True, help="The most passes it may flag.")
 @click.option("--run", metavar="RUN", help="It has to catch what the judge of RUN misses.")
 @click.option("--pytest", type=FILE, metavar="FILE", help="Write it as a test of your own suite.")
+@click.option("--dry-run", is_flag=True, help="With --kind judge: what it takes; send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="What dev says of it as JSON.")
-def propose_check(name: str, overrides: Sequence[str], **options: Any) -> None:
-    """An assertion fitted on train, accepted by dev.
+def propose_check(
+    name: str, overrides: Sequence[str], kind: str | None, dry_run: bool, **options: Any
+) -> None:
+    """An assertion fitted on train, or a judge of one root cause, accepted by dev.
 
     It becomes judge=NAME, for panels too. Exit 1 where it is refused.
     """
+    if kind == "judge":
+        from judgelab.commands import propose_judge
+
+        if [options.pop(one) for one in ("own", "pytest")] != [None, None]:
+            raise click.UsageError("--check and --pytest are of assertions, not of --kind judge")
+        propose_judge.judge(name, overrides, dry_run=dry_run, **options)
+        return
     from judgelab.commands import propose_check as command
 
-    command.check(name, overrides, **options)
+    if dry_run:
+        raise click.UsageError("--dry-run is of --kind judge: an assertion sends no calls")
+    command.check(name, overrides, kind=kind, **options)
 
 
 @cli.group(cls=Commands)

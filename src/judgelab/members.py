@@ -4,8 +4,9 @@
 
 A member is a mapping of what one would type for it alone: the keys of a judge without `judge.`,
 the choices `judge`, `demos` and `model`, and what lies in those (`demos.k: 8`, `model: {name: x}`).
-A word alone is a choice of judge. What a member does not set is as in the judge that holds it; one
-that chooses a model has that model's own settings.
+A word alone is a choice of judge. What a member does not set is as in the judge that holds it, but
+for what the yaml of its choice has of its own, as a rubric; one that chooses a model has that
+model's own settings.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def _member(
     kind = given.pop("judge", "prompted")
     chosen = {group: given.pop(group, None) for group in ("demos", "model")}
     known = compose([f"judge={kind}", "model=none"])[0].judge
+    usual = compose(["judge=prompted", "model=none"])[0].judge
+    own = {key for key in INHERITED if known.get(key) not in (None, usual.get(key))}
     rest = [one for one in overrides if _carries_over(one, chosen)]
     groups = {"judge": kind} | {group: chosen[group] or choices[group] for group in chosen}
     rest += [f"{group}={choice}" for group, choice in groups.items()]
@@ -97,7 +100,7 @@ def _member(
         for key in set(judge) - set(known):  # a recipe says it of the judge that holds this one
             del judge[key]
         for key in INHERITED:
-            if key in judge and key not in given and key in holder:
+            if key in judge and key not in (*given, *own) and key in holder:
                 judge[key] = holder[key]
     expand(judge, rest, inner_choices, compose)
     return OmegaConf.to_container(judge, resolve=True)

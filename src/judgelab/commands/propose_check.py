@@ -50,12 +50,12 @@ def check(
     """
     lab = resources.lab()
     places = [lab / FOLDER / f"{name}.py", lab / "conf" / "judge" / f"{name}.yaml"]
-    _check_words(name, [*places, *([pytest] if pytest else [])], kind, own, alarms)
+    check_words(name, [*places, *([pytest] if pytest else [])], kind, own, alarms)
     folder = find_run(run) if run else None
     function = AssertionJudge(own).check_one if own else None
     config, split_config, _ = configured(overrides)
     dataset = load(config)
-    about = _about(dataset, mode)
+    about = about_mode(dataset, mode)
     split = make_split(dataset, split_config, lab / "splits")
     dev, train = list(split.dev()), list(split.folds("dev")[0].train)
     show.notes([*dataset.notes, *split.notes])
@@ -74,7 +74,8 @@ def check(
     fails = [e for e in dev if e.label == "fail" and (about is None or e.id in about)]
     passes = [e for e in dev if e.label == "pass"]
     caught, flagged = check_fitting.counts(made, [*fails, *passes])
-    added = _added(folder, fails, caught) if folder else None
+    said = added_to(folder, fails) if folder else None
+    added = None if said is None else sum(h and s for h, s in zip(caught, said, strict=True))
     clusters = split.clusters
     groups = [clusters[e.id] for e in fails], [clusters[e.id] for e in passes]
     found = check_fitting.gate(caught, flagged, groups, alarms, added)
@@ -83,15 +84,12 @@ def check(
         click.echo(json.dumps(said_, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         show.line(how)
-        _show(found)
-    if found.refused:
-        raise ClaimError(f"refused: {found.refused}. Nothing was written.")
+        say_gate(found)
+    refuse(found)
     last = own.rpartition(".")[2] if own else candidate.code if candidate else ""
     source = f"{code}\n\ncheck = {last}\n"
     texts = {
-        places[
-            0
-        ]: f'"""{_said(mode)}\n\nAccepted on dev of {dataset.name}: {_gist(found)}.\n"""\n\n'
+        places[0]: f'"""{_said(mode)}\n\nAccepted on dev of {dataset.name}: {gist(found)}.\n"""\n\n'
         f"{source}",
         places[1]: f"# {_said(mode)}\ndefaults: [assertion]\ncheck: {FOLDER}.{name}.check\n",
     }
@@ -110,7 +108,7 @@ def check(
     )
 
 
-def _check_words(
+def check_words(
     name: str, places: Sequence[Path], kind: str | None, own: str | None, alarms: float
 ) -> None:
     """What is wrong with the command line, before any data is read."""
@@ -119,14 +117,15 @@ def _check_words(
     if kind and own:
         raise ConfigError("--kind is of the library and --check your own function: give one.")
     if kind not in (None, *check_fitting.KINDS):
-        raise ConfigError(f"--kind: there is no {kind!r}: {', '.join(check_fitting.KINDS)}.")
+        there = ", ".join(check_fitting.KINDS)
+        raise ConfigError(f"--kind: there is no {kind!r}: {there}, or judge.")
     if not 0 < alarms < 1:
         raise ConfigError(f"--alarms {alarms:g}: a share between 0 and 1.")
-    if there := [shown(path) for path in places if path.exists()]:
-        raise UserError(f"{', '.join(there)}: already there; give another name.")
+    if taken := [shown(path) for path in places if path.exists()]:
+        raise UserError(f"{', '.join(taken)}: already there; give another name.")
 
 
-def _about(dataset: Dataset, mode: str | None) -> set[str] | None:
+def about_mode(dataset: Dataset, mode: str | None) -> set[str] | None:
     """The failures that are of a mode; None of all of them."""
     if mode is None:
         return None
@@ -138,15 +137,15 @@ def _about(dataset: Dataset, mode: str | None) -> set[str] | None:
     return {id_ for id_, modes in modes_of(dataset, log).items() if name in modes}
 
 
-def _added(folder: RunFolder, fails: Sequence[Example], caught: Sequence[bool]) -> int:
-    """How many of the caught failures the judge of a run does not fail."""
+def added_to(folder: RunFolder, fails: Sequence[Example]) -> list[bool]:
+    """Of each failure whether the judge of a run misses it."""
     said = majority(folder.verdicts)
     if unknown := [e.id for e in fails if e.id not in said]:
         raise UserError(f"{folder.id} did not judge {len(unknown)} of these items of dev.")
-    return sum(hit and said[e.id] != "fail" for e, hit in zip(fails, caught, strict=True))
+    return [said[e.id] != "fail" for e in fails]
 
 
-def _show(found: Gate) -> None:
+def say_gate(found: Gate) -> None:
     caught, alarms = found.caught, found.alarms
     show.line(
         f"dev, positive class fail: caught {in_words_of(caught)}, {caught['hits']} of "
@@ -157,11 +156,17 @@ def _show(found: Gate) -> None:
         show.line(f"{found.added} of the caught ones are missed by the judge of the run")
 
 
+def refuse(found: Gate) -> None:
+    """Raises ClaimError where dev does not say enough for it."""
+    if found.refused:
+        raise ClaimError(f"refused: {found.refused}. Nothing was written.")
+
+
 def _said(mode: str | None) -> str:
     return f"Fails what has the root cause {mode}." if mode else "Fails what is surely wrong."
 
 
-def _gist(found: Gate) -> str:
+def gist(found: Gate) -> str:
     caught, alarms = found.caught, found.alarms
     return f"{caught['hits']} of {caught['n']} failures, {alarms['hits']} of {alarms['n']} passes"
 
