@@ -309,8 +309,7 @@ def import_labels(
         return None
     from judgelab.commands import sheets as command
 
-    _only("a file of labels", ("dry_run",), options)
-    return command.take_in(file, overrides, expert=str(expert), as_=as_, dry_run=dry_run)
+    return command.take_in(file, overrides, expert=str(expert), as_=as_, **options)
 
 
 def _only(flag: str, names: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from typing import Any
 from judgelab import config as configs
 from judgelab.commands import show
 from judgelab.data.events import EventLog, labels_path
+from judgelab.data.modes import ModeLog
 from judgelab.data.overlay import principal_of
 from judgelab.data.readers.problems import shown
 from judgelab.data.remarks import RemarkLog, remarks_path
 from judgelab.data.schema import Dataset, DatasetConfig, load
-from judgelab.data.sheets import comments, in_force, merging, reading, rows, writing
+from judgelab.data.sheets import causes, comments, in_force, merging, reading, rows, writing
 from judgelab.data.sheets.comments import Comment
 from judgelab.data.sheets.merged import Merged, Placed, R, listed
 from judgelab.data.sheets.reading import Entry
@@ -99,7 +100,8 @@ def export(
     elif suffix == ".jsonl":
         writing.write_jsonl(file, (_exact(standing, id_) for id_ in ids))
     else:
-        sheet, left = rows.to_label(standing, ids)
+        named = causes.cells(standing, ids, ModeLog.of(desk.config.name))
+        sheet, left = rows.to_label(standing, ids, named)
         if suffix == ".csv":
             writing.write_csv(file, sheet.columns, sheet.rows)
             _say_cut([sheet])
@@ -131,19 +133,52 @@ def write_labels(file: Path, overrides: Sequence[str], *, force: bool) -> None:
 
 
 def take_in(
-    file: Path, overrides: Sequence[str], *, expert: str, as_: str | None, dry_run: bool
+    file: Path,
+    overrides: Sequence[str],
+    *,
+    expert: str,
+    as_: str | None,
+    new_modes: bool,
+    dry_run: bool,
 ) -> int:
-    """Labels of a file become events; 1 where some rows are conflicts."""
+    """Labels of a file become events, and so do root causes; 1 where some rows are conflicts."""
     labelled = reading.read(file, as_)
     desk = opened(overrides, expert)
     standing = desk.standing(desk.expert)
     made = merging.merge(labelled.entries, standing, shown(file))
+    log = ModeLog.of(desk.config.name)
+    named = _named(labelled, made, standing, log, naming=new_modes, source=shown(file))
+    if named is None and new_modes:
+        raise UserError(f"--new-modes: {file} has no column {causes.COLUMN!r}.")
     page = "aligneval" if as_ else "sheet"
     # What is said of the judge comes first: it is of the labels that stood beside it.
     said = _comments(labelled.comments, desk, standing, dry_run) if labelled.comments else 0
     if not labelled.entries:
         return said
-    return max(said, settle([(standing, made)], page, desk.log.path, dry_run=dry_run))
+    said = max(said, settle([(standing, made)], page, desk.log.path, dry_run=dry_run))
+    if named is None:
+        return said
+    if named.given and not dry_run:
+        log.classify(named.given, named.new)
+    words = ("rows with root causes", "a root cause", "classifications", "name them again")
+    return max(said, _settled([named.merged], log.path, words, dry_run=dry_run))
+
+
+def _named(
+    labelled: reading.Labelled,
+    made: Merged[Entry],
+    standing: Standing,
+    log: ModeLog,
+    *,
+    naming: bool,
+    source: str,
+) -> causes.Named | None:
+    """What becomes of the column of root causes; None where there is none."""
+    if not labelled.rows or causes.COLUMN not in labelled.rows[0].values:
+        return None
+    found = causes.read(labelled.rows, source)
+    entries = {one.id: one for one in labelled.entries}
+    return causes.merge(found, made, entries, standing, log, naming=naming, source=source)
 
 
 def _comments(found: Sequence[Comment], desk: Desk, standing: Standing, dry_run: bool) -> int:

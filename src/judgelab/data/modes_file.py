@@ -16,7 +16,7 @@ from judgelab.data.readers import reader_for
 from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.readers.values import key_text
 from judgelab.data.schema import Dataset
-from judgelab.data.taxonomy import SEPARATOR, Mode, key, named
+from judgelab.data.taxonomy import SEPARATOR, Mode, Taxonomy, key, named
 
 COLUMNS = ("failure_modes", "failure_mode", "modes")
 
@@ -64,16 +64,8 @@ def read_modes(path: Path, dataset: Dataset, log: ModeLog, *, by: str, naming: b
         seen.add(id_)
         names = []
         for name in _names(row.values, row.where, problems):
-            known = taxonomy.spelt(name) or new.get(key(name))
-            if known is None and naming:
-                known = new.setdefault(key(name), name)
-            elif known is None:
-                near = taxonomy.near(name)
-                found = quoted(name) + (f", like {quoted(near)}" if near else "")
-                allowed = f"{', '.join(taxonomy.names) or 'none yet'}; --new-modes adds others"
-                problems.add("names that are no failure modes", row.where, found, allowed)
-                continue
-            names.append(known)
+            known = spelt(name, row.where, taxonomy, new if naming else None, problems)
+            names += [known] if known else []
         last = log.on((id_, fails[id_]))
         if sorted(taxonomy.in_order(last.modes) if last else ()) == sorted(set(names)):
             made.known.append(id_)
@@ -83,6 +75,22 @@ def read_modes(path: Path, dataset: Dataset, log: ModeLog, *, by: str, naming: b
     problems.check()
     made.new = [Mode(name) for name in new.values()]
     return made
+
+
+def spelt(
+    name: str, where: str, taxonomy: Taxonomy, new: dict[str, str] | None, problems: Problems
+) -> str | None:
+    """A name as the taxonomy spells it; else one of the new names, which it joins where there may
+    be any; else a problem, and None."""
+    if known := taxonomy.spelt(name):
+        return known
+    if new is not None:
+        return new.setdefault(key(name), name)
+    near = taxonomy.near(name)
+    found = quoted(name) + (f", like {quoted(near)}" if near else "")
+    allowed = f"{', '.join(taxonomy.names) or 'none yet'}; --new-modes adds others"
+    problems.add("names that are no failure modes", where, found, allowed)
+    return None
 
 
 def _names(row: Mapping[str, Any], where: str, problems: Problems) -> list[str]:

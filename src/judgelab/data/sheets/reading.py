@@ -60,10 +60,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Labelled:
-    """What was read: labels, and what is said of a judge beside them."""
+    """What was read: labels, what is said of a judge beside them, and the rows of the labels."""
 
     entries: Sequence[Entry]
     comments: Sequence[Comment] = ()
+    rows: Sequence[Row] = ()
 
 
 def read(path: Path, as_: str | None = None) -> Labelled:
@@ -103,7 +104,7 @@ def read(path: Path, as_: str | None = None) -> Labelled:
     entries = [_entry(row, judged, problems) for row in rows]
     _check_ids(entries, problems)
     problems.check()
-    return Labelled(entries, comments)
+    return Labelled(entries, comments, rows)
 
 
 class LabelSheet(XlsxReader):

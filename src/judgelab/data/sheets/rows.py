@@ -58,24 +58,35 @@ def texts(item: Interaction) -> dict[str, object]:
     }
 
 
-def to_label(standing: Standing, ids: Sequence[str]) -> tuple[Sheet, list[str]]:
+def to_label(
+    standing: Standing,
+    ids: Sequence[str],
+    causes: Mapping[str, Mapping[str, str]] | None = None,
+) -> tuple[Sheet, list[str]]:
     """The sheet, and the ids that have no place in it: words of the expert's that do not fit a
-    cell are never cut."""
+    cell are never cut.
+
+    Args:
+        causes: of each item a cell to be filled in and one of ours, as `sheets.causes` has them.
+    """
+    more = next(iter((causes or {}).values()), {})
+    typed, ours = (*SAID, *list(more)[:1]), (*SEEN, *list(more)[1:])
     rows, left = [], []
     for id_ in ids:
-        said = spelt(standing.said(id_))
+        own = (causes or {}).get(id_, {})
+        said = spelt(standing.said(id_)) | {name: own[name] for name in typed if name in own}
         if all(map(fits, (id_, *said.values()))):
             shown = {name: cut(body_text(value), id_) for name, value in _shown(standing, id_)}
-            seen = {"version": standing.version(id_), "state": standing.state(id_)}
+            seen = {"version": standing.version(id_), "state": standing.state(id_), **own}
             rows.append({"id": id_, **shown, **said, **seen})
         else:
             left.append(id_)
     named = dict.fromkeys(name for row in rows for name in row)
-    behind = [name for name in named if name not in ("id", "input", "output", *SAID, *SEEN)]
+    behind = [name for name in named if name not in ("id", "input", "output", *typed, *ours)]
     behind.sort(key=lambda name: not name.startswith("context."))
-    columns = ["id", "input", "output", *SAID, *behind, *SEEN]
+    columns = ["id", "input", "output", *typed, *behind, *ours]
     choices = {"verdict": tuple(WORDS), "could_be_better": (YES,)}
-    return Sheet(LABELS, columns, rows, choices, SEEN), left
+    return Sheet(LABELS, columns, rows, choices, ours, typed), left
 
 
 def spelt(said: Said) -> dict[str, str]:
