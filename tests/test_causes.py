@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import hypergeom
 from statsmodels.stats.proportion import proportion_confint
 
-from judgelab.analysis.causes import by_round, causes, in_words
+from judgelab.analysis.causes import by_round, causes, changes_in_words, in_words
 from judgelab.types import Interaction
 from labs import Lab, read_lines, rows, write_rows
 
@@ -100,6 +101,54 @@ def test_a_round_is_what_it_added() -> None:
     assert counts(found[2])["user education"] == 0
 
 
+def two_rounds(old: list[str], new: list[str], clusters: Any = None) -> list[dict[str, Any]]:
+    """What each of the fails of round 1 is, and each that round 2 adds."""
+    modes = {f"i{n:03}": [mode] for n, mode in enumerate(old + new)}
+    ids = list(modes)
+    rounds = [("1", ids[: len(old)]), ("2", ids[len(old) :])]
+    return by_round(rounds, modes, ["late", "rude", "nobody has it"], clusters or {})
+
+
+def test_a_change_between_rounds_is_fishers_and_holms() -> None:
+    found = two_rounds(["late"] * 15 + ["rude"] * 5, ["late"] * 4 + ["rude"] * 16)
+    assert found[0]["change"] is None
+    late, rude, nobody = found[1]["change"]["modes"]
+    assert (late["before"], late["now"], late["of"]) == (15, 4, [20, 20])
+    # mid-p: the mean of the two tails with and without what was seen
+    dist = hypergeom(40, 19, 20)
+    expected = 2 * (dist.cdf(3) + dist.pmf(4) / 2)
+    assert late["p"] == pytest.approx(expected)
+    assert late["holm"] == pytest.approx(3 * expected), "a mode that nothing has counts too"
+    assert rude["holm"] == pytest.approx(late["holm"])
+    assert (nobody["p"], nobody["holm"]) == (None, None)
+    said = list(changes_in_words(found))
+    assert said[0].startswith("round 1 to round 2: late less often, 15 of 20 and then 4 of 20")
+    assert "rude more often" in said[1]
+    assert "after Holm over 3 modes" in said[1]
+
+
+def test_no_change_is_no_claim() -> None:
+    same = ["late"] * 10 + ["rude"] * 10
+    assert list(changes_in_words(two_rounds(same, same))) == [
+        "round 1 to round 2: no root cause is shown to be more or less frequent"
+    ]
+    few = two_rounds(same, ["late"] * 9)
+    assert {row["p"] for row in few[1]["change"]["modes"]} == {None}
+    assert "9 classified fails in one of them are fewer than 10" in next(changes_in_words(few))
+
+
+def test_a_change_within_few_conversations_is_no_claim() -> None:
+    old, new = ["late"] * 15 + ["rude"] * 5, ["late"] * 4 + ["rude"] * 16
+    tied = two_rounds(old, new, {f"i{n:03}": str(n // 5) for n in range(40)})
+    assert "no change is claimed, few clusters (4)" in next(changes_in_words(tied))
+    pairs = [["late"] * 90 + ["rude"] * 30, ["late"] * 70 + ["rude"] * 50]
+    free = two_rounds(*pairs)[1]["change"]["modes"][0]["p"]
+    twice = two_rounds(*pairs, {f"i{n:03}": str(n // 2) for n in range(240)})
+    assert twice[1]["change"]["untested"] is None
+    assert free < 0.01
+    assert twice[1]["change"]["modes"][0]["p"] > 0.03
+
+
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     lab = Lab(tmp_path_factory.mktemp("causes"))
@@ -181,4 +230,6 @@ def test_rounds_and_a_lab_without_modes(tmp_path: Path) -> None:
     lab.write("rounds/own/1/labels.jsonl", "".join(json.dumps(row) + "\n" for row in frozen))
     found = json.loads(lab("data", "causes", *OWN, "--json").out)
     assert [(one["round"], one["n"]) for one in found["rounds"]] == [("1", 2), ("now", 6)]
-    assert "round 1 (2 of 2)" in lab("data", "causes", *OWN).out
+    shown = lab("data", "causes", *OWN)
+    assert "round 1 (2 of 2)" in shown.out
+    assert "round 1 to now: no change is claimed" in shown.err

@@ -6,14 +6,16 @@ Counts and rates alone: no text of an item, and no id.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from judgelab.metrics.intervals import few_clusters
 from judgelab.metrics.multiplicity import holm
 from judgelab.metrics.scorecard import FEW_OF_A_CLASS
-from judgelab.metrics.shares import share, slice_p
+from judgelab.metrics.shares import by_group, clustered, share, slice_p
 from judgelab.scoring import in_words_of, listed, p_in_words
 from judgelab.types import Label
 
@@ -100,19 +102,89 @@ def by_round(
         modes: under today's taxonomy, whenever they were classified.
 
     Returns:
-        `causes` of each round with its `round`, and `first`, the modes that no earlier round has.
+        `causes` of each round with its `round`, `first`, the modes that no earlier round has, and
+        `change`, what `changes` says of it and the round before; None of the first.
     """
-    found, before, known = [], set[str](), set[str]()
+    found, before, known = list[dict[str, Any]](), set[str](), set[str]()
+    last = list[str]()
     for name, fails in rounds:
         added = [id_ for id_ in fails if id_ not in before]
         there = {mode for id_ in added for mode in modes.get(id_, ())}
         first = [mode for mode in names if mode in there - known] if before else []
-        found.append(
-            {"round": name, **causes(added, modes, names, clusters, level=level), "first": first}
-        )
+        one = {"round": name, **causes(added, modes, names, clusters, level=level), "first": first}
+        change = changes(last, added, modes, names, clusters) if found else None
+        found.append(one | {"change": change})
+        last = added
         before |= set(fails)
         known |= there
     return found
+
+
+def changes(
+    before: Sequence[str],
+    now: Sequence[str],
+    modes: Modes,
+    names: Sequence[str],
+    clusters: Clusters,
+) -> dict[str, Any]:
+    """Whether each mode is as frequent among the fails of a round as among those of the one before.
+
+    `metrics.shares.slice_p` over the classified fails of both, Holm over all modes of the taxonomy.
+    Nothing is tested where a round has fewer than 10 of them, or they lie in fewer than 50 groups.
+
+    Returns:
+        JSON: `untested`, why, or None, and `modes`: `mode`, its count `before` and `now`, `of`
+        classified fails in each, `p` and `holm`.
+    """
+    sides = [sorted(id_ for id_ in ids if modes.get(id_)) for ids in (before, now)]
+    both = [id_ for side in sides for id_ in side]
+    inside = np.array([n >= len(sides[0]) for n in range(len(both))], dtype=bool)
+    groups = [clusters.get(id_) for id_ in both]
+    untested = next(filter(None, (_too_few(side, clusters) for side in sides)), None)
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        has = np.array([name in modes[id_] for id_ in both], dtype=bool)
+        counts = {"before": int(has[~inside].sum()), "now": int(has[inside].sum())}
+        p = slice_p(has, inside, groups) if has.any() and untested is None else None
+        rows.append({"mode": name, **counts, "of": [len(side) for side in sides], "p": p})
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["holm"] = adjusted
+    return {"untested": untested, "modes": rows}
+
+
+def changes_in_words(rounds: Sequence[Mapping[str, Any]], level: float = 0.95) -> Iterator[str]:
+    """What is shown to be more or less frequent than in the round before."""
+    for old, new in pairwise(rounds):
+        where = f"{_round(old)} to {_round(new)}"
+        if why := new["change"]["untested"]:
+            yield f"{where}: no change is claimed, {why}"
+            continue
+        tested = [row for row in new["change"]["modes"] if row["holm"] is not None]
+        shown = [row for row in tested if row["holm"] < 1 - level]
+        if not shown:
+            yield f"{where}: no root cause is shown to be more or less frequent"
+        for row in shown:
+            (of, of_now), was = row["of"], row["before"]
+            more = row["now"] * of > was * of_now
+            yield (
+                f"{where}: {row['mode']} {'more' if more else 'less'} often, {was} of {of} and "
+                f"then {row['now']} of {of_now} classified fails (p {p_in_words(row['holm'])} "
+                f"after Holm over {len(new['change']['modes'])} modes)"
+            )
+
+
+def _round(one: Mapping[str, Any]) -> str:
+    return "now" if one["round"] == "now" else f"round {one['round']}"
+
+
+def _too_few(side: Sequence[str], clusters: Clusters) -> str | None:
+    """Why the fails of a round are too few to compare."""
+    if len(side) < FEW_OF_A_CLASS:
+        return f"{len(side)} classified fails in one of them are fewer than {FEW_OF_A_CLASS}"
+    groups = [clusters.get(id_) for id_ in side]
+    if clustered(groups) and (few := few_clusters(len(by_group(groups, np.ones(len(side), bool))))):
+        return few[0].replace("_", " ")
+    return None
 
 
 def in_words(found: Mapping[str, Any]) -> Iterator[str]:

@@ -120,7 +120,7 @@ def missed(folder: RunFolder, bench: Bench) -> dict[str, Any]:
 
 def render(found: Mapping[str, Any]) -> None:
     """The table, and below it what it is made of."""
-    from judgelab.analysis.causes import in_words
+    from judgelab.analysis.causes import changes_in_words, in_words
 
     show.line(_title(found))
     table = Table(box=None, pad_edge=False)
@@ -143,6 +143,7 @@ def render(found: Mapping[str, Any]) -> None:
     if found.get("rounds"):
         show.line("\nfails that each round added, under today's modes")
         show.table(_rounds(found["rounds"]))
+        show.below(list(changes_in_words(found["rounds"])))
     closed = found.get("closed")
     said = [f"{closed} fails of test are closed, and counted nowhere here"] if closed else []
     show.below([*in_words(found), *said])
