@@ -195,6 +195,7 @@ def loopback() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_the_same_sweep_over_both_clients_gives_the_same_verdicts(
     lab: Path, loopback: tuple[str, list[dict[str, Any]]]
 ) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from judgelab.data.tries import level
 from judgelab.judges import checks
 from judgelab.optimizers.check_fitting import best, candidates, counts, gate
 from judgelab.types import Example, Interaction
@@ -94,16 +93,6 @@ def test_the_gates_limits_are_exact() -> None:
     assert (found.caught["lo"], found.caught["hi"]) == pytest.approx((exact.low, exact.high))
     assert found.alarms["hi"] == pytest.approx(binomtest(0, 60).proportion_ci().high)
     assert found.refused == ""
-
-
-def test_who_tries_many_is_held_to_wider_limits() -> None:
-    assert (level(1), level(10)) == pytest.approx((0.95, 0.995))
-    said = [True] * 9, [False] * 60, ([None] * 9, [None] * 60)
-    first, late = gate(*said, 0.1, tried=1), gate(*said, 0.1, tried=25)
-    exact = binomtest(0, 60).proportion_ci(1 - 0.05 / 25, method="exact")
-    assert late.alarms["hi"] == pytest.approx(exact.high)
-    assert (first.refused, late.tried, late.alarms["level"]) == ("", 25, 1 - 0.05 / 25)
-    assert "it flags 0 of 60 passes of dev, which may be 11% of them" in late.refused
 
 
 @pytest.mark.parametrize(

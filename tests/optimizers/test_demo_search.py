@@ -78,6 +78,7 @@ def kappa(made: Split, judge: dict[str, Any]) -> float:
     return asyncio.run(exam.score(Candidate(), made.dev())).metric
 
 
+@pytest.mark.slow
 def test_it_beats_random_demonstrations_of_the_same_number_on_dev(sample: Split) -> None:
     """Paired over seeds: the search that starts from a seed against what that seed draws. Six of
     six by a sign test are p = .03."""

@@ -33,7 +33,7 @@ def said(lab: Lab, expert: str) -> None:
 
 
 MISTAKES = {
-    "queue": (("--queue", "best"), "--queue best: there are unlabelled, stratified, dis"),
+    "queue": (("--queue", "best"), "--queue best: there are unlabelled, stratified, causes, dis"),
     "queue of a run": (("--queue", "reasons"), "--queue reasons is about .* --run RUN says which"),
     "run": (("--run", "nope"), "RUN=nope: there are no runs"),
     "second labels of nothing": (("dataset.columns.label=null", "--again", "4"), "no item has a"),

@@ -18,15 +18,14 @@ from judgelab.data.appended import replace_whole
 from judgelab.data.modes import ModeLog, modes_of
 from judgelab.data.readers.problems import shown
 from judgelab.data.schema import Dataset, load
-from judgelab.data.split import Split, make_split
-from judgelab.data.tries import Tries, tries_path
+from judgelab.data.split import make_split
 from judgelab.errors import ClaimError, ConfigError, UserError
 from judgelab.judges.assertion import AssertionJudge
 from judgelab.optimizers import check_fitting
 from judgelab.optimizers.check_fitting import Gate
 from judgelab.scoring import in_words_of, majority
 from judgelab.tracking.folder import RunFolder, find_run
-from judgelab.types import Example, sha256
+from judgelab.types import Example
 
 FOLDER = "assertions"  # of the lab
 EXAMPLES = 5  # of each kind in a test
@@ -62,22 +61,24 @@ def check(
     show.notes([*dataset.notes, *split.notes])
     if own:
         code, made = f"from {own.rpartition('.')[0]} import {own.rpartition('.')[2]}", function
-        how = f"{own}"
+        how = f"{own}: the only one held against dev"
     else:
-        candidate, fitted = check_fitting.best(train, about, alarms, kind)
+        candidate, tried = check_fitting.best(train, about, alarms, kind)
         if candidate is None:
             raise ClaimError(
-                f"nothing of {fitted} assertions catches {check_fitting.LEAST} of train's failures "
+                f"nothing of {tried} assertions catches {check_fitting.LEAST} of train's failures "
                 f"and at most {alarms:.0%} of its passes. Try --mode, or write your own: --check."
             )
         code, made = f"from judgelab.judges.checks import {candidate.kind}", candidate.check
-        how = f"{candidate.code}: the best of {fitted} on train"
+        how = f"{candidate.code}: the best of {tried} on train, the only one held against dev"
     fails = [e for e in dev if e.label == "fail" and (about is None or e.id in about)]
     passes = [e for e in dev if e.label == "pass"]
     caught, flagged = check_fitting.counts(made, [*fails, *passes])
     said = added_to(folder, fails) if folder else None
     added = None if said is None else sum(h and s for h, s in zip(caught, said, strict=True))
-    found = held(dataset.name, split, (fails, passes), (caught, flagged), alarms, added, name)
+    clusters = split.clusters
+    groups = [clusters[e.id] for e in fails], [clusters[e.id] for e in passes]
+    found = check_fitting.gate(caught, flagged, groups, alarms, added)
     if as_json:
         said_ = {"name": name, "mode": mode, "how": how, **found.to_json()}
         click.echo(json.dumps(said_, indent=1, ensure_ascii=False, allow_nan=False))
@@ -136,31 +137,6 @@ def about_mode(dataset: Dataset, mode: str | None) -> set[str] | None:
     return {id_ for id_, modes in modes_of(dataset, log).items() if name in modes}
 
 
-def held(
-    dataset: str,
-    split: Split,
-    sides: tuple[Sequence[Example], Sequence[Example]],
-    said: tuple[Sequence[bool], Sequence[bool]],
-    alarms: float,
-    added: int | None,
-    name: str,
-) -> Gate:
-    """What dev says of a candidate, which is counted among those that were held against it.
-
-    Args:
-        sides: failures and passes of dev.
-        said: of each of them whether it is flagged.
-    """
-    flags = [
-        [e.id for e, hit in zip(*pair, strict=True) if hit]
-        for pair in zip(sides, said, strict=True)
-    ]
-    candidate = sha256([*flags, [sorted(e.id for e in side) for side in sides]])
-    tried = Tries(tries_path(dataset)).number(candidate, name)
-    fails, passes = ([split.clusters[e.id] for e in side] for side in sides)
-    return check_fitting.gate(*said, (fails, passes), alarms, added, tried)
-
-
 def added_to(folder: RunFolder, fails: Sequence[Example]) -> list[bool]:
     """Of each failure whether the judge of a run misses it."""
     said = majority(folder.verdicts)
@@ -174,13 +150,8 @@ def say_gate(found: Gate) -> None:
     show.line(
         f"dev, positive class fail: caught {in_words_of(caught)}, {caught['hits']} of "
         f"{caught['n']} failures; false alarms {in_words_of(alarms)}, {alarms['hits']} of "
-        f"{alarms['n']} passes (exact limits at {100 * caught['level']:.4g} %)"
+        f"{alarms['n']} passes (exact limits at 95 %)"
     )
-    if found.tried > 1:
-        show.line(
-            f"candidate {found.tried} that was held against this dev: limits as for a choice among "
-            f"{found.tried} (Bonferroni); those before it had narrower ones"
-        )
     if found.added is not None:
         show.line(f"{found.added} of the caught ones are missed by the judge of the run")
 

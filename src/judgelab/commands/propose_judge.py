@@ -22,7 +22,6 @@ from judgelab.commands.propose_check import (
     added_to,
     check_words,
     gist,
-    held,
     refuse,
     say_gate,
 )
@@ -87,9 +86,10 @@ def judge(
     verdicts = _answers(made, items, calls)
     caught = [verdicts[e.id] == "fail" for e in fails]
     flagged = [verdicts[e.id] == "fail" for e in passes]
+    clusters = bench.split.clusters
+    groups = [clusters[e.id] for e in fails], [clusters[e.id] for e in passes]
     added = None if missed is None else sum(h and m for h, m in zip(caught, missed, strict=True))
-    sides, flags = (fails, passes), (caught, flagged)
-    found = held(bench.dataset.name, bench.split, sides, flags, alarms, added, name)
+    found = check_fitting.gate(caught, flagged, groups, alarms, added)
     abstained = sum(verdict is None for verdict in verdicts.values())
     if as_json:
         told = {"name": name, "mode": draft.mode, "how": draft.how, "abstained": abstained}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ class ExpertLabel:
     """The label that decides for an item, the critique and who gave them.
 
     `source` is the annotation or the label event that it is, or None where it stands in the item's
-    own row.
+    own row; labels are equal wherever they stand.
     """
 
     label: Label
     critique: str = ""
     annotator: str = ""
-    source: Annotation | None = None
+    source: Annotation | None = field(default=None, compare=False)
 
 
 def read_annotations(path: Path, spellings: Spellings, ids: set[str]) -> list[Annotation]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from judgelab.data import tries
 from judgelab.judges import checks
 from judgelab.judges.assertion import AssertionJudge
 from judgelab.types import Example
@@ -105,11 +104,9 @@ class Gate:
     added: int | None
     most: float
     refused: str
-    tried: int
 
     def to_json(self) -> dict[str, Any]:
-        return {"positive": "fail", "tried": self.tried,
-                "caught": self.caught, "false_alarms": self.alarms,
+        return {"positive": "fail", "caught": self.caught, "false_alarms": self.alarms,
                 "added_to_run": self.added, "most_alarms": self.most,
                 "accepted": not self.refused, "refused": self.refused or None}  # fmt: skip
 
@@ -120,24 +117,20 @@ def gate(
     groups: tuple[Sequence[str | None], Sequence[str | None]],
     most: float,
     added: int | None = None,
-    tried: int | None = None,
 ) -> Gate:
     """Whether a check is shown to catch failures at a bounded rate of false alarms.
 
     The upper limit of the false alarms has to reach `most` at the highest, and the lower limit of
-    the caught share to lie above it or above the alarms' own upper limit. Clopper-Pearson at 95 %,
-    or what `data.tries.level` leaves of it; where items share a group the wider of it and the
-    clustered interval.
+    the caught share to lie above it or above the alarms' own upper limit. Clopper-Pearson at 95 %;
+    where items share a group the wider of it and the clustered interval.
 
     Args:
         caught: of each failure of dev whether it is flagged.
         alarms: of each pass.
         groups: of the failures and of the passes.
         added: failures that it flags and the judge of a run does not; None without a run.
-        tried: the how many-th candidate it is of this dev, from 1; None is the only one ever.
     """
-    at = tries.level(tried) if tried else 0.95
-    of_fails, of_passes = (_exact(*pair, at) for pair in zip((caught, alarms), groups, strict=True))
+    of_fails, of_passes = (_exact(*pair) for pair in zip((caught, alarms), groups, strict=True))
     why = ""
     if of_fails["lo"] is None or of_passes["hi"] is None:
         why = "dev has no failures of this kind, or no passes"
@@ -154,25 +147,25 @@ def gate(
         )
     elif added == 0:
         why = "the judge of the run catches all that it catches"
-    return Gate(of_fails, of_passes, added, most, why, tried or 1)
+    return Gate(of_fails, of_passes, added, most, why)
 
 
-def _exact(hits: Sequence[bool], groups: Sequence[str | None], level: float) -> dict[str, Any]:
+def _exact(hits: Sequence[bool], groups: Sequence[str | None]) -> dict[str, Any]:
     import numpy as np
 
     from judgelab.metrics.intervals import clopper_pearson
     from judgelab.metrics.shares import clustered, share_interval
 
     n, count = len(hits), sum(hits)
-    exact = clopper_pearson(count, n, level)
+    exact = clopper_pearson(count, n)
     lo, hi, method = exact.lo, exact.hi, exact.method
     if n and clustered(groups):
-        tied = share_interval(np.array(hits, dtype=bool), groups, level)
+        tied = share_interval(np.array(hits, dtype=bool), groups, 0.95)
         method = "clopper_pearson or wilson_clustered, the wider"
         lo = None if lo is None or tied.lo is None else min(lo, tied.lo)
         hi = None if hi is None or tied.hi is None else max(hi, tied.hi)
     value = count / n if n else None
-    return {"value": value, "lo": lo, "hi": hi, "method": method, "level": level, "n": n,
+    return {"value": value, "lo": lo, "hi": hi, "method": method, "level": 0.95, "n": n,
             "hits": count, **({} if n else {"reason": "no_items"})}  # fmt: skip
 
 
