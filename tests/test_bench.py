@@ -35,6 +35,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
     return bench_calls
 
 
+@pytest.mark.slow
 def test_every_client_asks_once_for_each_item_and_keeps_the_answer(tmp_path: Path) -> None:
     said, raw = bench(tmp_path, "--peers", "--only", "judgelab,aiohttp", "--scale", "0.02")
     rows = {(row["client"], row["n"]): row for row in raw["clients"]}
@@ -46,6 +47,7 @@ def test_every_client_asks_once_for_each_item_and_keeps_the_answer(tmp_path: Pat
     assert said.count("| aiohttp ") == said.count("| judgelab 0") == 2
 
 
+@pytest.mark.slow
 def test_a_warm_rerun_sends_nothing_and_keeps_everything(tmp_path: Path) -> None:
     said, raw = bench(tmp_path, "--warm", "--scale", "0.002")
     first, again = raw["judgelab"]["warm"]["first"], raw["judgelab"]["warm"]["again"]

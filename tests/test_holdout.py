@@ -45,6 +45,7 @@ def test_a_raise_with_its_reason_reprints_earlier_looks_at_the_new_level(lab: La
     assert lab("rerun", looked.name).code == 0, "the record and the scores moved together"
 
 
+@pytest.mark.slow
 def test_a_later_config_does_not_move_the_declared_looks(lab: Lab) -> None:
     assert lab("holdout", lab.folder_of("random k=2").name).code == 0
     lab.run("demos=random", "demos.k=8", "split.looks=9")
@@ -56,6 +57,7 @@ def test_a_later_config_does_not_move_the_declared_looks(lab: Lab) -> None:
     assert "can only be raised, from 2" in again.message
 
 
+@pytest.mark.slow
 def test_a_look_names_the_run_that_holds_what_was_seen(lab: Lab) -> None:
     assert lab("holdout", lab.folder_of("random k=2").name).code == 0
     entry, seen = read_lines(lab.folder / "splits" / "sample.looks.jsonl")

@@ -43,7 +43,9 @@ class Typist:
         return done
 
 
-@pytest.mark.parametrize(("n", "mode"), [(50, "cv"), (150, "holdout")])
+@pytest.mark.parametrize(
+    ("n", "mode"), [pytest.param(50, "cv", marks=pytest.mark.slow), (150, "holdout")]
+)
 def test_from_a_csv_to_a_leaderboard_in_four_commands(tmp_path, n, mode):
     lab = Lab(tmp_path)
     write_csv(lab, n)

@@ -80,6 +80,7 @@ def test_the_demo_sweep_then_holdout_then_rerun(lab: Path) -> None:
     assert call("rerun", only(lab, "runs/*-test").name).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_fourth_judge_gets_no_look_at_test(lab: Path) -> None:
     cards = json.loads(call("run", *SWEEP, "--json").stdout)
     codes = [call("holdout", card["run"]).exit_code for card in cards[:4]]

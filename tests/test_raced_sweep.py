@@ -49,6 +49,7 @@ def rows(out: str) -> dict[str, dict]:
     return {row["judge"]: row for row in json.loads(out)}
 
 
+@pytest.mark.slow
 def test_the_race_keeps_the_winner_pays_less_and_says_so(lab):
     whole = rows(lab.run(*WORDS, "--json").out)
     winner = next(name for name, row in whole.items() if row["chosen"])

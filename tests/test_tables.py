@@ -62,6 +62,7 @@ def row_of(done: Done, name: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_where_a_table_drops_items_how_many_and_the_coverage_stand_beside(made: Lab) -> None:
     done = made.swept  # type: ignore[attr-defined]
     assert done.code == 0, done.err
@@ -104,6 +105,7 @@ def runs(lab: Lab, policy: str) -> dict[Path, dict[str, Any]]:
     }
 
 
+@pytest.mark.slow
 def test_ac1_stands_beside_kappa_and_the_share_of_fails_is_said(made: Lab) -> None:
     done = made(*SWEEP)
     assert done.out.startswith("own, dev: positive class fail (33% of the items)")

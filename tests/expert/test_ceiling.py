@@ -169,6 +169,7 @@ def test_a_judge_like_the_people_is_not() -> None:
     assert beyond(found, {**noisy(LABELS, 0.4, 5)}).code is None
 
 
+@pytest.mark.slow
 def test_a_judge_is_rarely_beyond_by_chance() -> None:
     """Judge and person are wrong at the same rate: one-sided 2.5 %."""
     labels = truths(100)

@@ -157,6 +157,7 @@ class Dying:
             patch.setattr(MlflowClient, name, dying(getattr(MlflowClient, name)))
 
 
+@pytest.mark.slow
 def test_wherever_it_dies_the_same_command_goes_on_without_duplicates(
     lab: Lab, server: ChatServer, empty_store: Path
 ) -> None:

@@ -123,7 +123,7 @@ def here(page: Any) -> str:
 
 def test_twenty_by_keyboard_alone_then_edits_and_undoes(served: Served, page: Any) -> None:
     page.goto(served.link)
-    keys(page, "Tab", "Tab", "Tab", "Tab")
+    keys(page, "Tab", "Tab", "Tab", "Tab", "Tab")
     assert page.evaluate("document.activeElement.textContent") == "Start"
     with page.expect_navigation():
         keys(page, "Enter")
