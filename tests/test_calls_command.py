@@ -235,15 +235,22 @@ def resealed(row: dict[str, Any], reply: str) -> str:
     return json.dumps(row | {"reply": reply, "sum": sum_})
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The lines of a file of answers."""
+    lab = new_lab(tmp_path_factory.mktemp("exported"))
+    with endpoint(lambda body: said("fail")) as model:
+        judged(lab, model)
+    lab("calls", "export", "--all", "a.jsonl")
+    return (lab.folder / "a.jsonl").read_text().splitlines()
+
+
 @pytest.mark.parametrize(("spoil", "why"), BREAKS.values(), ids=BREAKS)
 def test_a_broken_file_is_not_imported_at_all(
-    lab: Lab, tmp_path: Path, spoil: Any, why: str
+    exported: list[str], tmp_path: Path, spoil: Any, why: str
 ) -> None:
-    lab("calls", "export", "--all", "a.jsonl")
-    lines = (lab.folder / "a.jsonl").read_text().splitlines()
-    lines[1] = spoil(json.loads(lines[1]))
-    other = Lab(tmp_path / "other")
-    other.write("a.jsonl", "\n".join(lines))
+    other = Lab(tmp_path)
+    other.write("a.jsonl", "\n".join([exported[0], spoil(json.loads(exported[1])), *exported[2:]]))
     done = other("calls", "import", "a.jsonl")
     assert done.code == 2, done.out
     assert re.search(rf"a\.jsonl, line 2: .*({why})", done.message), done.message

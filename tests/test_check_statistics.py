@@ -31,6 +31,7 @@ def told(script: Any, names: list[str], runs: int) -> list[Any]:
     return [row.cells for row in rows if not row.held]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_of_exact_rows_that_stands_in_the_docs() -> None:
     command = [sys.executable, ROOT / "scripts" / "check_statistics.py", "--only", "proportions"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)

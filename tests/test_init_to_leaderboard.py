@@ -110,6 +110,21 @@ def test_init_never_writes_over_anything(tmp_path):
     assert not (tmp_path / "conf").exists()
 
 
+def test_without_labels_the_way_leads_to_the_expert(tmp_path):
+    lab = Lab(tmp_path)
+    lab.write(
+        "log.csv", "\n".join(["input,output", *(f"ask {n},say {n}" for n in range(9))]) + "\n"
+    )
+    proposed = lab("init", "log.csv")
+    assert proposed.code == 0, proposed.err
+    assert "judgelab review dataset=mine judge.rubric=mine" in proposed.err
+    yaml = tmp_path / "conf/dataset/mine.yaml"
+    yaml.write_text(re.sub("  label: null.*", "  label: null", yaml.read_text()))
+    done = lab("data", "check", "dataset=mine")
+    assert done.code == 0, done.message
+    assert "9 unlabelled" in done.out
+
+
 def test_init_without_a_file_makes_a_lab_around_the_sample(tmp_path):
     lab = Lab(tmp_path)
     done = lab("init")

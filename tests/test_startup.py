@@ -130,6 +130,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "message"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told_without_a_heavy_import(lab, command, message):
     done = start(lab.folder, command.split())

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,10 @@ cases = pytest.mark.parametrize(
 selectors = pytest.mark.parametrize("name", SELECTORS)
 
 
-def grams(words: str, n: int = GRAM) -> set[tuple[str, ...]]:
+@lru_cache(2000)
+def grams(words: str, n: int = GRAM) -> frozenset[tuple[str, ...]]:
     found = re.findall(r"\w+", words.casefold())
-    return {tuple(found[i : i + n]) for i in range(len(found) - n + 1)}
+    return frozenset(tuple(found[i : i + n]) for i in range(len(found) - n + 1))
 
 
 def told(item: Example, *, critique: bool = True) -> set[tuple[str, ...]]:
