@@ -99,7 +99,7 @@ def by_round(
 
     Args:
         rounds: the name of each round, oldest first, and the ids that are fails in it.
-        modes: under today's taxonomy, whenever they were classified.
+        modes: of each of them, as it counts in the round that added it.
 
     Returns:
         `causes` of each round with its `round`, `first`, the modes that no earlier round has, and
@@ -203,14 +203,13 @@ def in_words(found: Mapping[str, Any]) -> Iterator[str]:
     few = [row["mode"] for row in found["causes"] if 0 < row["count"] < FEW_OF_A_CLASS]
     if few:
         yield f"recall from fewer than {FEW_OF_A_CLASS} fails claims nothing: {listed(few)}"
-    tested = [row for row in found["causes"] if row["holm"] is not None]
-    for row in tested:
-        if row["holm"] < 1 - found["level"]:
+    for row in found["causes"]:
+        if row["holm"] is not None and row["holm"] < 1 - found["level"]:
             less = row["recall_fail"]["value"] < found["recall_fail"]["value"]
             yield (
                 f"{row['mode']}: caught {'less' if less else 'more'} often than the other fails, "
                 f"{in_words_of(row['recall_fail'])} (p {p_in_words(row['holm'])} after Holm over "
-                f"{len(tested)} modes)"
+                f"{len(found['causes'])} modes)"
             )
 
 
@@ -221,7 +220,7 @@ def _against_rest(
     verdicts: Mapping[str, Label | None],
     clusters: Clusters,
 ) -> None:
-    """The p-value of each mode against the others, one family for all modes."""
+    """The p-value of each mode against the others; Holm's family is all modes, tested or not."""
     caught = np.array([verdicts.get(id_) == "fail" for id_ in known], dtype=bool)
     groups = [clusters.get(id_) for id_ in known]
     for row in rows:
