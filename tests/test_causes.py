@@ -89,6 +89,19 @@ def test_which_root_causes_a_judge_misses() -> None:
     assert "fewer than 10 fails claims nothing" in " ".join(in_words(found))
 
 
+def test_holms_family_is_every_mode_and_so_it_is_said() -> None:
+    modes = {f"i{n:02}": ["late" if n < 20 else "rude"] for n in range(40)}
+    verdicts: dict[str, Any] = {id_: "pass" if n < 18 else "fail" for n, id_ in enumerate(modes)}
+    names = ["late", "rude", "nobody has it"]
+    found = causes(list(modes), modes, names, dict.fromkeys(modes), verdicts=verdicts)
+    late, rude, nobody = found["causes"]
+    assert late["p"] == rude["p"] < 0.001
+    assert late["holm"] == rude["holm"] == pytest.approx(3 * late["p"])
+    assert nobody["holm"] is None
+    assert "late: caught less often" in " ".join(in_words(found))
+    assert all("after Holm over 3 modes" in text for text in in_words(found) if "caught" in text)
+
+
 def test_a_round_is_what_it_added() -> None:
     ids = list(FOUND)
     found = by_round([("1", ids[:8]), ("2", ids[:14]), ("now", ids[1:])], FOUND, NAMES, ALONE)
@@ -233,3 +246,43 @@ def test_rounds_and_a_lab_without_modes(tmp_path: Path) -> None:
     shown = lab("data", "causes", *OWN)
     assert "round 1 (2 of 2)" in shown.out
     assert "round 1 to now: no change is claimed" in shown.err
+
+
+def test_a_round_keeps_the_root_causes_that_it_froze(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    data = rows(24)
+    write_rows(tmp_path / "data.jsonl", data)
+    fails = [row for row in data if row["label"] == "fail"]
+    taken = ("data", "import", "m.jsonl", *OWN, "--as", "modes", "--expert", "a", "--new-modes")
+
+    def classify(modes: dict[int, str]) -> None:
+        given = [{"id": fails[n]["id"], "modes": [mode]} for n, mode in modes.items()]
+        write_rows(tmp_path / "m.jsonl", given)
+        assert lab(*taken).code == 0
+
+    def shown() -> list[dict[str, int]]:
+        done = lab("data", "causes", *OWN, "--json")
+        assert done.code == 0, done.err
+        return [{mode: n for mode, n in counts(one).items() if n}
+                for one in json.loads(done.out)["rounds"]]  # fmt: skip
+
+    classify(dict.fromkeys(range(4), "rude"))
+    closed = lab("round", *OWN, "tracking=none")
+    assert closed.code == 0, closed.err
+    round_one = tmp_path / "rounds" / "own" / "1" / "round.json"
+    about = json.loads(round_one.read_text())
+    log = tmp_path / "labels" / "own.modes.jsonl"
+    assert about["modes"] == len(read_lines(log))
+    assert shown() == [{"rude": 4}, {}]
+
+    # Later the mode is split and gone, one of them is renamed, and a fifth fail gets a cause.
+    classify({0: "late", 1: "curt", 4: "late"})
+    taxonomy = tmp_path / "labels" / "own.taxonomy.yaml"
+    taxonomy.write_text("tardy: {was: [late]}\ncurt: Too short.\n")
+    assert shown() == [{"rude": 4, "tardy": 1}, {}], "a name that is none any more stays its name"
+    assert "1 fails had no root cause when a round froze them" in lab("data", "causes", *OWN).err
+    taxonomy.write_text("tardy: {was: [late]}\nimpolite: {was: [rude, curt]}\n")
+    assert shown() == [{"impolite": 4, "tardy": 1}, {}]
+
+    round_one.write_text(json.dumps({key: of for key, of in about.items() if key != "modes"}))
+    assert shown() == [{"impolite": 3, "tardy": 2}, {}], "an older round is as it is now"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.markup import escape
@@ -25,6 +25,9 @@ from judgelab.rerun import as_it_was
 from judgelab.runner import Bench
 from judgelab.scoring import in_words_of, majority
 from judgelab.tracking.folder import RunFolder, find_run
+
+if TYPE_CHECKING:
+    from judgelab.rounds.frozen import Frozen
 
 WIDE = 40  # columns of a mode's name
 
@@ -70,18 +73,28 @@ def of_dataset(dataset: Dataset, split: Split) -> dict[str, Any]:
     open_ = {id_ for id_, place in split.places.items() if place.part != "test"}
     fails = [e.id for e in dataset.examples if e.label == "fail"]
     kept = [id_ for id_ in fails if id_ in open_]
+    rounds = rounds_of(dataset.name)
+    then: dict[str, tuple[str, ...]] = {}
+    for one in reversed(rounds):  # the first round that froze an item's root causes counts
+        then |= one.modes(log.taxonomy)
     content = {one.id: one.content for one in dataset.interactions}
-    rounds = [
-        (str(one.number), [id_ for id_ in kept if _is_fail(one.labels.get(id_), content[id_])])
-        for one in rounds_of(dataset.name)
-    ]
-    rounds.append(("now", kept))
+    fails_of = [
+        (str(one.number), [id_ for id_, label in one.labels.items()
+                           if id_ in open_ and _is_fail(label, content.get(id_))])
+        for one in rounds
+    ]  # fmt: skip
+    left = sorted({name for known in then.values() for name in known} - set(names))
+    added = made.by_round(
+        [*fails_of, ("now", kept)], {**modes, **then}, [*names, *left], split.clusters
+    )
+    known_now = {id_ for _, ids in fails_of for id_ in ids if id_ in modes}
     return {
         "dataset": dataset.name,
         "taxonomy": log.taxonomy.sha256,
         "closed": len(fails) - len(kept),
         **made.causes(kept, modes, names, split.clusters),
-        "rounds": made.by_round(rounds, modes, names, split.clusters) if rounds[1:] else [],
+        "rounds": added if rounds else [],
+        "unfrozen": len(known_now - then.keys()),
     }
 
 
@@ -141,9 +154,11 @@ def render(found: Mapping[str, Any]) -> None:
         table.add_row("all fails", str(found["n"]), "", *_caught(found["recall_fail"]))
     show.table(table)
     if found.get("rounds"):
-        show.line("\nfails that each round added, under today's modes")
+        show.line("\nfails that each round added, with the root causes that it froze")
         show.table(_rounds(found["rounds"]))
         show.below(list(changes_in_words(found["rounds"])))
+        if late := found["unfrozen"]:
+            show.notes([f"{late} fails had no root cause when a round froze them: as they are now"])
     closed = found.get("closed")
     said = [f"{closed} fails of test are closed, and counted nowhere here"] if closed else []
     show.below([*in_words(found), *said])
@@ -177,9 +192,9 @@ def _rounds(rounds: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _is_fail(frozen: Any, content: str) -> bool:
+def _is_fail(frozen: Frozen, content: str | None) -> bool:
     """Whether a round froze a fail of these texts."""
-    return frozen is not None and frozen.label == "fail" and frozen.content == content
+    return frozen.label == "fail" and frozen.content == content
 
 
 def take_in(

@@ -1,7 +1,8 @@
 """rounds/<dataset name>/<n>/: what a round of labelling froze, and what came of it.
 
-    round.json      when, the labels' hash and counts, the last event, the rubric's hash, the judge;
-                    once it is closed also `result`: the run, its scores, what changed, what is next
+    round.json      when, the labels' hash and counts, the last event, the last line of root causes,
+                    the rubric's hash, the judge; once it is closed also `result`: the run, its
+                    scores, what changed, what is next
     labels.jsonl    the label of every labelled item, without its texts
     rubric.md       the rubric, where the judge has one; rubric.diff against the round before
     rounds.png      agreement by round
@@ -19,7 +20,9 @@ from functools import cached_property
 from typing import Any
 
 from judgelab import resources
+from judgelab.data.modes import ModeLog
 from judgelab.data.schema import Dataset
+from judgelab.data.taxonomy import Taxonomy
 from judgelab.errors import DataError
 from judgelab.optimizers.kept import diff
 from judgelab.tracking.folder import RunFolder
@@ -84,6 +87,19 @@ class Round:
             raise DataError(f"{path} cannot be read ({error}). Restore it.") from error
         return {row.id: row for row in rows}
 
+    def modes(self, taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+        """The root causes of its fails when it was frozen, by id; none of a round that kept no
+        count of them. Names are those of the taxonomy, where it has, or took in, the mode."""
+        if (lines := self.about.get("modes")) is None:
+            return {}
+        log = ModeLog.of(self.about["name"], upto=lines)
+        said = {id_: log.on((id_, one.content)) for id_, one in self.labels.items()}
+        return {
+            id_: tuple(dict.fromkeys(taxonomy.spelt(name) or name for name in known.modes))
+            for id_, known in said.items()
+            if known and known.modes and self.labels[id_].label == "fail"
+        }
+
     @property
     def rubric(self) -> str:
         """The rubric's text; "" where the judge has none."""
@@ -134,7 +150,7 @@ def freeze(
     before: Round | None,
     note: str = "",
 ) -> Round:
-    """Write an open round: labels and rubric as they are.
+    """Write an open round: labels, root causes and rubric as they are.
 
     Args:
         number: of the round.
@@ -154,6 +170,7 @@ def freeze(
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": note,
         "events": dataset.events,
+        "modes": ModeLog.of(dataset.name).lines,
         "labels": {"sha256": labels_hash(dataset), **counts},
         "rubric": {"sha256": sha256(rubric)} if rubric else None,
         "judge": dict(judge),
