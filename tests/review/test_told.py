@@ -11,9 +11,10 @@ from judgelab.data.events import EventLog
 from judgelab.data.overlay import second_looks
 from judgelab.data.remarks import Remark, RemarkLog
 from judgelab.errors import DataError, UserError
+from judgelab.expert.same_reason import wrong_reasons
 from judgelab.review import queues
 from judgelab.review.room import Room
-from judgelab.review.told import Opinion, Told, _opinions, wrong_reasons
+from judgelab.review.told import Opinion, Told, _opinions
 from judgelab.tracking.folder import RunFolder
 from judgelab.types import Verdict
 from labs import Lab, rows, write_rows
@@ -32,12 +33,15 @@ OPINIONS = {
     "i4": Opinion("fail", "Hidden until ann has decided.", 0.7),
 }
 
+AGREEMENT = {"value": 0.5, "lo": 0.15, "hi": 0.85, "n": 4}
+
 
 @pytest.fixture
 def room(tmp_path: Path) -> Room:
     items = [rooms.item(f"i{n}") for n in range(6)]
     log = RemarkLog(tmp_path / "labels" / "made.remarks.jsonl")
-    told = Told("0abc-run", "nearest k=4", OPINIONS, log, {one.id: one.content for one in items})
+    content = {one.id: one.content for one in items}
+    told = Told("0abc-run", "nearest k=4", OPINIONS, log, AGREEMENT, content)
     return rooms.room(tmp_path, items, labels=LABELS, told=told)
 
 
@@ -106,12 +110,15 @@ def test_the_share_of_right_verdicts_for_another_reason(room: Room) -> None:
     who = rooms.visitor(room)
     for id_, says in (("i1", "same_reason"), ("i2", "other_reason")):
         who.post("/remark", {"id": id_, "queue": "reasons", "says": says})
-    assert (
-        "Right for the wrong reason: 50% of 2 agreements looked at (9 to 91%)" in who.get("/").words
-    )
-    found = wrong_reasons(room.told.remarks("ann").values())  # type: ignore[union-attr]
-    assert (found["value"], found["n"]) == (0.5, 2)
-    assert wrong_reasons([])["value"] is None
+    said = "Right for the wrong reason: 50% (9 to 91%) of 2 agreements looked at."
+    assert f"Agreement: 50% (15 to 85%) of 4 items. {said}" in who.get("/").words
+    remarks = list(room.told.remarks("ann").values())  # type: ignore[union-attr]
+    found = wrong_reasons(remarks, {}).to_json()
+    assert (found["value"], found["n"], found["method"]) == (0.5, 2, "wilson")
+    tied = wrong_reasons([*remarks, *remarks], {"i1": "a", "i2": "b"}).to_json()
+    assert tied["clusters"] == 2, "the same two, twice, are no four"
+    assert tied["hi"] - tied["lo"] >= found["hi"] - found["lo"] - 1e-9
+    assert wrong_reasons([], {}).value is None
 
 
 @pytest.mark.parametrize(

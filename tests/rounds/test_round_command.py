@@ -11,6 +11,7 @@ import pytest
 from expert_labs import WORDS, ExpertLab
 
 from judgelab import prompts
+from judgelab.data.remarks import Remark, RemarkLog
 from judgelab.types import sha256
 from labs import Done, endpoint, read_lines, said
 
@@ -134,6 +135,32 @@ def test_the_same_command_shows_the_same_round(three):
     made = json.loads(three.lab.close("judge.rubric=mine", "demos.k=8", "--json").out)
     assert [one["round"] for one in made["rounds"]] == [1, 2, 3]
     assert made["rounds"] == [three.lab.about(n) for n in (1, 2, 3)]
+
+
+def test_what_was_said_of_agreements_stands_beside_the_agreement(three):
+    folder = three.lab.folder
+    run = three.lab.about(2)["result"]["run"]
+    verdicts = {
+        row["id"]: row["verdict"] for row in read_lines(folder / "runs" / run / "verdicts.jsonl")
+    }
+    now = {one.id: one for one in three.lab.log.labels("ann")}
+    agreed = [id_ for id_ in sorted(verdicts) if now[id_].verdict == verdicts[id_]][:5]
+    path = folder / "labels" / "mine.remarks.jsonl"
+    log = RemarkLog(path)
+    for number, id_ in enumerate(agreed):
+        says = ("other_reason", "same_reason", "unclear")[min(number, 2)]
+        log.append(Remark(id=id_, content=now[id_].content, expert="ann", run=run,
+                          label=verdicts[id_], verdict=verdicts[id_], says=says))  # fmt: skip
+    try:
+        done = three.lab.close("judge.rubric=mine", "demos.k=8")
+        made = json.loads(three.lab.close("judge.rubric=mine", "demos.k=8", "--json").out)
+    finally:
+        path.unlink()
+    line = (
+        r"round 2, right for the wrong reason in \.50 \[\.0?9, \.91\] of its agreements \(2 looked"
+    )
+    assert re.search(line, done.out), done.out
+    assert [one["n"] for one in made["wrong_reasons"]] == [0, 2, 0]
 
 
 def test_labels_of_test_stay_closed(three, tmp_path):

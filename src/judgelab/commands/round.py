@@ -22,6 +22,7 @@ from judgelab.commands.estimate import say_estimate
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ConfigError, IncompleteError, Stopped, UserError
+from judgelab.expert import same_reason
 from judgelab.rounds import frozen
 from judgelab.rounds.frozen import Round
 from judgelab.rounds.rule import Rule
@@ -87,6 +88,7 @@ def close(overrides: Sequence[str], *, note: str, as_json: bool) -> None:
             show.notes([f"MLflow {error}"])
     if as_json:
         made = {"name": bench.dataset.name, "positive": "fail", "rounds": [r.about for r in rounds]}
+        made["wrong_reasons"] = [_reasons(one, bench) for one in rounds]
         click.echo(json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False))
     else:
         _show(rounds, bench)
@@ -187,11 +189,23 @@ def _table(rounds: Sequence[Round], bench: Bench) -> None:
     for one in rounds:
         note = f": {one.about['note']}" if one.about["note"] else ""
         show.line(f"round {one.number}, {one.about['judge']['name']}{note}")
+        found = _reasons(one, bench)
+        if found["n"]:
+            show.line(
+                f"round {one.number}, right for the wrong reason in {in_words_of(found)} of its "
+                f"agreements ({found['n']} looked at)"
+            )
     parts = {(one.result["part"], one.result["mode"]) for one in rounds}
     said = ["out of fold, exploratory: no held-out claim"] if bench.split.exploratory else []
     said += ["rounds are of different items: the labels grew"] if len(rounds) > 1 else []
     said += ["from out of fold to dev in between"] if len(parts) > 1 else []
     show.below(said)
+
+
+def _reasons(one: Round, bench: Bench) -> dict[str, Any]:
+    """What was said since of the agreements of a round's judge."""
+    remarks = same_reason.remarks_on(one.result["run"], bench.dataset)
+    return same_reason.wrong_reasons(remarks, bench.split.clusters, bench.level).to_json()
 
 
 def _labels(one: Round, bench: Bench) -> Iterator[str]:
@@ -310,6 +324,8 @@ def _next(one: Round, overrides: Sequence[str]) -> Iterator[str]:
     run = f" --run {result['run'][:8]}"
     if differ:
         steps.append(f"look at the disagreements: {review} --queue disagreements{run}")
+    if result["decision"]["state"] != "refuted" and result["n"] > differ:
+        steps.append(f"is it right for the expert's reason? {review} --queue reasons{run}")
     if not result["ceiling"]["enough"]:
         both = 0 < differ < result["n"] - len(wrong["abstained"])
         again = f"{review} --again {needed(result['n'])}{run if both else ''}"

@@ -21,13 +21,14 @@ from judgelab.data.links import links_of
 from judgelab.data.remarks import AGREEMENT, DISAGREEMENT
 from judgelab.data.standing import Said
 from judgelab.errors import UserError
+from judgelab.expert.same_reason import wrong_reasons
 from judgelab.review import forms, rendering
 from judgelab.review.cause_pages import CausePages, of_item
 from judgelab.review.queues import QUEUES, Queue
 from judgelab.review.room import SETTLED, Room, Standing
 from judgelab.review.rubric_pages import RubricPages
 from judgelab.review.safety import App, Guard, Refusal, RefusedError, read_form
-from judgelab.review.told import Opinion, wrong_reasons
+from judgelab.review.told import Opinion
 
 HERE = Path(__file__).parent
 STATIC = {"style.css": "text/css", "keys.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -98,10 +99,12 @@ class Pages:
             if order or not (QUEUES[name].of_run or QUEUES[name].causes)
         }
         recent = [(id_, self.room.labelled[id_]) for id_ in self.room.done_here[:-9:-1]]
-        told, remarks = self.room.told, []
+        told, reasons = self.room.told, None
         if told:
+            groups = {id_: item.group for id_, item in self.room.items.items()}
             remarks = list(told.remarks(self.room.expert).values())
-        return self._page("home.html", left=left, recent=recent, reasons=wrong_reasons(remarks))
+            reasons = wrong_reasons(remarks, groups).to_json()
+        return self._page("home.html", left=left, recent=recent, reasons=reasons)
 
     async def item(self, request: Request) -> Response:
         return await run_in_threadpool(self._item_of, dict(request.query_params))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,13 +28,15 @@ class Opinion:
 class Told:
     """The opinions of a run's judge by item, and the remarks on them.
 
-    An item whose texts are others than those that were judged has no opinion.
+    An item whose texts are others than those that were judged has no opinion. `agreement` is the
+    run's, under the labels that it saw.
     """
 
     run: str
     name: str
     opinions: Mapping[str, Opinion]
     log: RemarkLog
+    agreement: Mapping[str, Any]
     content: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -59,7 +61,8 @@ class Told:
                 f"{folder.id} judged {record['dataset']['name']}, and none of its items is in this "
                 "dataset as it was judged. Give the run's own dataset=..."
             )
-        return cls(folder.id, record["name"], _opinions(fitting), log, content)
+        agreement = folder.scores["metrics"]["agreement"]
+        return cls(folder.id, record["name"], _opinions(fitting), log, agreement, content)
 
     def differs(self, id_: str, label: str) -> bool:
         """Whether the judge gave the other verdict; an abstention is none."""
@@ -81,21 +84,6 @@ class Told:
             for one in self.log.of(expert, self.run)
             if self.content.get(one.id) == one.content
         }
-
-
-def wrong_reasons(remarks: Iterable[Remark]) -> dict[str, Any]:
-    """The share of agreements in which the judge is right for another reason than the expert.
-
-    Returns:
-        value, lo, hi (Wilson, 95 %), n: those that were decided; unclear ones are not.
-    """
-    from judgelab.metrics.intervals import wilson
-
-    says = [one.says for one in remarks if one.label == one.verdict]
-    n, other = sum(one != "unclear" for one in says), says.count("other_reason")
-    interval = wilson(other, n)
-    value = other / n if n else None
-    return {"value": value, "lo": interval.lo, "hi": interval.hi, "n": n, "method": "wilson"}
 
 
 def _opinions(verdicts: Sequence[Verdict]) -> dict[str, Opinion]:

@@ -1,0 +1,38 @@
+"""Is a judge right for the expert's reason? What the expert said of its agreements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from judgelab.data.remarks import Remark, RemarkLog, remarks_path
+from judgelab.data.schema import Dataset
+
+if TYPE_CHECKING:
+    from judgelab.metrics.scorecard import Metric
+
+
+def remarks_on(run: str, dataset: Dataset) -> list[Remark]:
+    """Those of whose labels decide, on the texts as they are."""
+    content = {one.id: one.content for one in dataset.interactions}
+    said = RemarkLog(remarks_path(dataset.name)).of(dataset.expert, run)
+    return [one for one in said if content.get(one.id) == one.content]
+
+
+def wrong_reasons(
+    remarks: Sequence[Remark], clusters: Mapping[str, str | None], level: float = 0.95
+) -> Metric:
+    """The share of agreements in which the judge is right for another reason than the expert.
+
+    Args:
+        remarks: of one run; what is not decided (unclear), or of a disagreement, is left out.
+        clusters: the group of an item, by its id.
+        level: nominal coverage of the interval.
+    """
+    import numpy as np
+
+    from judgelab.metrics.shares import share
+
+    told = [one for one in remarks if one.label == one.verdict and one.says != "unclear"]
+    other = np.array([one.says == "other_reason" for one in told], dtype=bool)
+    return share(other, [clusters.get(one.id) for one in told], level)
