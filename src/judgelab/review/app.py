@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -26,8 +25,9 @@ from judgelab.review import forms, rendering
 from judgelab.review.cause_pages import CausePages, of_item
 from judgelab.review.queues import QUEUES, Queue
 from judgelab.review.room import SETTLED, Room, Standing
+from judgelab.review.routes import does, shows
 from judgelab.review.rubric_pages import RubricPages
-from judgelab.review.safety import App, Guard, Refusal, RefusedError, read_form
+from judgelab.review.safety import App, Guard, Refusal, RefusedError
 from judgelab.review.told import Opinion
 
 HERE = Path(__file__).parent
@@ -43,12 +43,12 @@ def made(room: Room, hosts: Sequence[str], token: str = "") -> App:
     """The whole app, guarded."""
     pages = Pages(room)
     routes = [
-        Route("/", pages.home),
-        Route("/item", pages.item),
-        Route("/history", pages.history),
-        Route("/label", pages.label, methods=["POST"]),
-        Route("/undo", pages.undo, methods=["POST"]),
-        Route("/remark", pages.remark, methods=["POST"]),
+        shows("/", pages.home),
+        shows("/item", pages.item),
+        shows("/history", pages.history),
+        does("/label", pages.label),
+        does("/undo", pages.undo),
+        does("/remark", pages.remark),
         *(Route(f"/static/{name}", pages.static) for name in STATIC),
     ]
     if room.book:
@@ -87,10 +87,7 @@ class Pages:
 
     # --- what is shown
 
-    async def home(self, request: Request) -> Response:
-        return await run_in_threadpool(self._home)
-
-    def _home(self) -> Response:
+    def home(self, query: Mapping[str, str]) -> Response:
         self.room.refresh()
         orders = {name: self._order(one, "") for name, one in QUEUES.items() if not one.about}
         left = {
@@ -106,10 +103,7 @@ class Pages:
             reasons = wrong_reasons(remarks, groups).to_json()
         return self._page("home.html", left=left, recent=recent, reasons=reasons)
 
-    async def item(self, request: Request) -> Response:
-        return await run_in_threadpool(self._item_of, dict(request.query_params))
-
-    def _item_of(self, query: Mapping[str, str]) -> Response:
+    def item(self, query: Mapping[str, str]) -> Response:
         """The item that is asked for, or the first open one of the queue."""
         self.room.refresh()
         queue, about = self._queue(query)
@@ -208,10 +202,7 @@ class Pages:
         """An item whose root causes were not saved."""
         return self._item(id_, *self._queue(form), notice=notice, status=status)
 
-    async def history(self, request: Request) -> Response:
-        return await run_in_threadpool(self._history, dict(request.query_params))
-
-    def _history(self, query: Mapping[str, str]) -> Response:
+    def history(self, query: Mapping[str, str]) -> Response:
         self.room.refresh()
         queue, about = self._queue(query)
         item = self._known(query.get("id", ""))
@@ -226,11 +217,7 @@ class Pages:
 
     # --- what is said
 
-    async def label(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._label, form)
-
-    def _label(self, form: Mapping[str, str]) -> Response:
+    def label(self, form: Mapping[str, str]) -> Response:
         room = self.room
         queue, about = self._queue(form)
         item, head, said = self._known(form.get("id", "")), forms.head(form), forms.said(form)
@@ -267,11 +254,7 @@ class Pages:
             opened=int(time.time()),
         )
 
-    async def undo(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._undo, form)
-
-    def _undo(self, form: Mapping[str, str]) -> Response:
+    def undo(self, form: Mapping[str, str]) -> Response:
         queue, about = self._queue(form)
         item = self._known(form.get("id", ""))
         try:
@@ -282,11 +265,7 @@ class Pages:
         query = {"queue": queue.name, "about": about, "id": item.id, "undone": event.sequence}
         return RedirectResponse(_address("/item", query), 303)
 
-    async def remark(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._remark, form)
-
-    def _remark(self, form: Mapping[str, str]) -> Response:
+    def remark(self, form: Mapping[str, str]) -> Response:
         queue, about = self._queue(form)
         item = self._known(form.get("id", ""))
         self.room.refresh()

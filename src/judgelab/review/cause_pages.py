@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -18,7 +16,7 @@ from judgelab.data.taxonomy import Mode, named
 from judgelab.errors import UserError
 from judgelab.review.forms import number_in, typed
 from judgelab.review.room import Room
-from judgelab.review.safety import read_form
+from judgelab.review.routes import does, shows
 
 SHOWN = 6  # critiques of a proposal
 LONGEST = 500  # characters of a description
@@ -40,23 +38,12 @@ class CausePages:
     @property
     def routes(self) -> list[Route]:
         return [
-            Route("/causes", self.causes),
-            Route("/causes/name", self.name, methods=["POST"]),
-            Route("/causes/decide", self.decide, methods=["POST"]),
+            shows("/causes", self.causes),
+            does("/causes/name", self.name),
+            does("/causes/decide", self.decide),
         ]
 
-    async def causes(self, request: Request) -> Response:
-        return await run_in_threadpool(self._shown, dict(request.query_params))
-
-    async def name(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._name, form)
-
-    async def decide(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._decide, form)
-
-    def _shown(self, query: Mapping[str, str], *, status: int = 200, wrong: str = "") -> Response:
+    def causes(self, query: Mapping[str, str], *, status: int = 200, wrong: str = "") -> Response:
         self.room.refresh()
         critiques = {id_: one.said.critique for id_, one in self.room.labelled.items()}
         counts = Counter(name for id_ in critiques for name in self.room.modes(id_))
@@ -77,7 +64,7 @@ class CausePages:
             wrong=wrong,
         )
 
-    def _name(self, form: Mapping[str, str]) -> Response:
+    def name(self, form: Mapping[str, str]) -> Response:
         """The modes of an item, those that are ticked and a new one."""
         room, id_ = self.room, form.get("id", "")
         room.refresh()
@@ -109,7 +96,7 @@ class CausePages:
             query["id"] = id_
         return RedirectResponse(f"/item?{urlencode({k: v for k, v in query.items() if v})}", 303)
 
-    def _decide(self, form: Mapping[str, str]) -> Response:
+    def decide(self, form: Mapping[str, str]) -> Response:
         """A proposal into the taxonomy, under the name that is in the form, or not."""
         if not self.room.principal:
             raise HTTPException(403, "Whose labels decide decides on the root causes too.")
@@ -132,7 +119,7 @@ class CausePages:
             except OSError as error:
                 wrong = f"Not saved: {error.strerror or error}."
         if wrong:
-            return self._shown({}, status=422, wrong=wrong)
+            return self.causes({}, status=422, wrong=wrong)
         return RedirectResponse("/causes?decided=1", 303)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
@@ -18,7 +16,7 @@ from judgelab.review.diffs import difference
 from judgelab.review.forms import typed
 from judgelab.review.rendering import markdown
 from judgelab.review.room import Room
-from judgelab.review.safety import read_form
+from judgelab.review.routes import does, shows
 
 SAID = {
     "proposed": "Proposed as number {}. Nothing is in force until it is accepted.",
@@ -36,23 +34,12 @@ class RubricPages:
     @property
     def routes(self) -> list[Route]:
         return [
-            Route("/rubric", self.rubric),
-            Route("/rubric/propose", self.propose, methods=["POST"]),
-            Route("/rubric/decide", self.decide, methods=["POST"]),
+            shows("/rubric", self.rubric),
+            does("/rubric/propose", self.propose),
+            does("/rubric/decide", self.decide),
         ]
 
-    async def rubric(self, request: Request) -> Response:
-        return await run_in_threadpool(self._shown, dict(request.query_params))
-
-    async def propose(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._propose, form)
-
-    async def decide(self, request: Request) -> Response:
-        form = await read_form(request.receive)
-        return await run_in_threadpool(self._decide, form)
-
-    def _shown(
+    def rubric(
         self,
         query: Mapping[str, str],
         *,
@@ -106,7 +93,7 @@ class RubricPages:
         found = labelled_before(room.labelled, room.log, content, parts, now, room.expert, older)
         return found if any(one.labels > one.unknown for one in found) else []
 
-    def _propose(self, form: Mapping[str, str]) -> Response:
+    def propose(self, form: Mapping[str, str]) -> Response:
         text, why = typed(form.get("text", "")), typed(form.get("why", ""))
         wrong = _too_long(text)
         if not why:
@@ -125,12 +112,12 @@ class RubricPages:
             except ValueError as error:
                 wrong = f"Not proposed: {error}."
             except OSError as error:
-                return self._shown({}, status=507, wrong=_unsaved(error), typed=form)
+                return self.rubric({}, status=507, wrong=_unsaved(error), typed=form)
             else:
                 return _to("proposed", made.sequence)
-        return self._shown({}, status=422, wrong=wrong, typed=form)
+        return self.rubric({}, status=422, wrong=wrong, typed=form)
 
-    def _decide(self, form: Mapping[str, str]) -> Response:
+    def decide(self, form: Mapping[str, str]) -> Response:
         if not self.room.principal:
             raise HTTPException(403, "Whose labels decide decides on the rubric too.")
         number = _number(form.get("proposal", ""))
@@ -142,7 +129,7 @@ class RubricPages:
         if form.get("do") == "decline" and not why:
             wrong = "Say why it is declined: who proposed it learns from it."
         if wrong:
-            return self._shown({}, status=422, wrong=wrong, typed=form)
+            return self.rubric({}, status=422, wrong=wrong, typed=form)
         try:
             if form["do"] == "accept":
                 log.accept(number, by=by, onto=form.get("onto", ""), why=why, text=text)
@@ -151,9 +138,9 @@ class RubricPages:
         except MovedError as error:
             says = str(error)
             wrong = f"{says[0].upper()}{says[1:]}"
-            return self._shown({}, status=409, wrong=wrong, typed=form)
+            return self.rubric({}, status=409, wrong=wrong, typed=form)
         except OSError as error:
-            return self._shown({}, status=507, wrong=_unsaved(error), typed=form)
+            return self.rubric({}, status=507, wrong=_unsaved(error), typed=form)
         return _to("accepted" if form["do"] == "accept" else "declined", number)
 
     def _notice(self, query: Mapping[str, str]) -> str:
