@@ -11,7 +11,8 @@ from people_labs import adjudicated, by, flipped, noisy, part, truths
 from judgelab.data.readers.jsonl import JsonlReader
 from judgelab.data.schema import Dataset, DatasetConfig, load
 from judgelab.data.verdicts import read_verdicts
-from judgelab.expert.ceiling import BEYOND, Ceiling, beyond, ceiling, ceiling_of_dataset
+from judgelab.expert.ceiling import BEYOND, Ceiling, beyond, ceiling, ceiling_of
+from judgelab.expert.voices import voices_of
 from judgelab.metrics.scorecard import scorecard
 from judgelab.types import Annotation, Label
 from labs import SHARED
@@ -210,7 +211,7 @@ def open_qa(expert: str | None = None) -> Dataset:
 @needs_shared
 def test_the_people_of_a_real_set_are_a_ceiling_and_no_judge_is_above_it() -> None:
     """1,490 answers, two people's labels, a third's where they differ, and their majority."""
-    found = ceiling_of_dataset(open_qa(), group="context.question_id")
+    found = ceiling_of(voices_of(open_qa(), "context.question_id"))
     assert found.who == "annotator1 and annotator2 against each other"
     assert found.n == 1483
     assert value(found, "agreement") == pytest.approx(1288 / 1483)
@@ -228,5 +229,5 @@ def test_the_people_of_a_real_set_are_a_ceiling_and_no_judge_is_above_it() -> No
 
 @needs_shared
 def test_one_of_them_can_be_the_expert() -> None:
-    found = ceiling_of_dataset(open_qa("annotator1"), group="context.question_id")
+    found = ceiling_of(voices_of(open_qa("annotator1"), "context.question_id"))
     assert found.who == "annotator2 against annotator1"

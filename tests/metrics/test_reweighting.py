@@ -11,8 +11,7 @@ import pytest
 from scipy.stats import binom
 
 from judgelab.metrics.confusion import Confusion
-from judgelab.metrics.intervals import wilson
-from judgelab.metrics.reweighting import post_stratified, reweighted
+from judgelab.metrics.reweighting import reweighted
 from judgelab.metrics.scorecard import Metric, scorecard
 
 
@@ -93,33 +92,12 @@ def test_clusters_widen() -> None:
     assert one.agreement.interval.reason == one.precision_fail.interval.reason == "one_cluster"
 
 
-def test_strata_weigh_as_in_the_population() -> None:
-    found = post_stratified([10, 27], [20, 30], [0.2, 0.8])
-    assert found.value == pytest.approx(0.2 * 0.5 + 0.8 * 0.9)
-    parts = [wilson(10, 20), wilson(27, 30)]
-    below = np.hypot(0.2 * (0.5 - parts[0].lo), 0.8 * (0.9 - parts[1].lo))  # type: ignore
-    assert limits(found)[0] == pytest.approx(found.value - below)  # type: ignore[operator]
-    assert found.interval.n == 50
-    whole = post_stratified([27], [30], [1.0])
-    assert limits(whole) == pytest.approx((parts[1].lo, parts[1].hi))
-
-
-def test_an_empty_stratum_counts_only_if_it_has_a_share() -> None:
-    found = post_stratified([10, 0], [20, 0], [0.5, 0.5])
-    assert (found.value, found.reason) == (None, "empty_class")
-    assert post_stratified([10, 0], [20, 0], [1, 0]).value == 0.5
-
-
 @pytest.mark.parametrize(
     "call",
     [
         lambda: reweighted([1, 2, 3, 4], 0),
         lambda: reweighted([1, 2, 3], 0.5),
         lambda: reweighted([1, 2, 3, -4], 0.5),
-        lambda: post_stratified([1], [2], [0.9]),
-        lambda: post_stratified([1, 1], [2, 2], [1.5, -0.5]),
-        lambda: post_stratified([1, 1], [2], [1]),
-        lambda: post_stratified([3], [2], [1]),
     ],
 )
 def test_at_the_door(call: Any) -> None:

@@ -66,12 +66,6 @@ class Dimensions:
         values = [[str(value) for value in values] for values in self.dimensions.values()]
         return tuple(cell for cell in product(*values) if not self._ruled_out(cell))
 
-    @cached_property
-    def impossible_cells(self) -> int:
-        """How many combinations cannot be."""
-        size = math.prod(len(values) for values in self.dimensions.values())
-        return size - len(self.possible)
-
     def described(self, cell: Cell) -> list[dict[str, str]]:
         """The values of a combination as {dimension, value, about, style}, "" for none."""
         return [

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from judgelab import prompts, resources
 from judgelab.data.appended import sync_folder
-from judgelab.data.numbered import COMMON, NumberedLog, checked
+from judgelab.data.numbered import NumberedLog, checked
 from judgelab.errors import ConfigError, DataError, UserError
 from judgelab.types import sha256
 
@@ -212,12 +212,6 @@ class RubricLog(NumberedLog):
 
     def _put(self, row: Any, number: int) -> None:
         self._all.append(Entry(**checked(row, number, KINDS)))
-
-
-def as_row(entry: Entry) -> dict[str, Any]:
-    """The fields that an entry of its kind has."""
-    whole = asdict(entry)
-    return {name: whole[name] for name in (*COMMON, *KINDS[entry.kind])}
 
 
 @contextmanager

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Literal
 
-from judgelab.data.schema import Dataset
 from judgelab.expert.people import chosen_parts, made_of_others, needed
-from judgelab.expert.voices import Voices, hear, second, voices_of
+from judgelab.expert.voices import Voices, hear, second
 from judgelab.metrics.bootstrap import DRAWS
 from judgelab.metrics.joint import Joint
 from judgelab.metrics.scorecard import Metric, Scorecard, scorecard
@@ -106,18 +105,6 @@ def ceiling(
         seed: of the bootstrap.
     """
     return ceiling_of(hear(labels, annotations, expert, clusters), ids, level=level, seed=seed)
-
-
-def ceiling_of_dataset(
-    dataset: Dataset,
-    ids: Collection[str] | None = None,
-    *,
-    group: str | None = None,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Ceiling:
-    """`ceiling` with a dataset's labels and annotations, clustered by the field `group`."""
-    return ceiling_of(voices_of(dataset, group), ids, level=level, seed=seed)
 
 
 def ceiling_of(

@@ -100,37 +100,6 @@ def share_metric(share: Proportion, tables: NDArray[np.int64], level: float) -> 
     return Metric(value, wilson(int(hits), n, level))
 
 
-def post_stratified(
-    hits: ArrayLike, trials: ArrayLike, shares: ArrayLike, level: float = 0.95
-) -> Metric:
-    """A share of items in a population whose strata weigh otherwise than in the sample.
-
-    sum(share x hits / trials), its interval by MOVER on the Wilson interval of each stratum.
-    Source: Zou and Donner 2008, Statistics in Medicine 27(10).
-
-    Args:
-        hits: of each stratum, shape (S,).
-        trials: items of each stratum, shape (S,); a stratum that counts needs some.
-        shares: of each stratum in the population, shape (S,), with the sum 1.
-        level: nominal coverage.
-
-    Raises:
-        ValueError: arrays that do not align, or shares that are no shares of a whole.
-    """
-    won, sizes = np.asarray(hits, np.int64), np.asarray(trials, np.int64)
-    weights = np.asarray(shares, np.float64)
-    if not (won.shape == sizes.shape == weights.shape and won.ndim == 1):
-        raise ValueError("hits, trials and shares must align, one number a stratum")
-    if (weights < 0).any() or not math.isclose(weights.sum(), 1, abs_tol=1e-9):
-        raise ValueError(f"shares must be positive and have the sum 1; got {weights.tolist()}")
-    kept = weights > 0
-    parts = [
-        Metric(int(k) / int(n) if n else None, wilson(int(k), int(n), level))
-        for k, n in zip(won[kept], sizes[kept], strict=True)
-    ]
-    return _weighted_mean(parts, weights[kept].tolist())
-
-
 def _weighted_mean(parts: list[Metric], weights: list[float]) -> Metric:
     whole = _whole(parts)
     if any(part.value is None for part in parts):
