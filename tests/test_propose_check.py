@@ -15,12 +15,14 @@ from scipy.stats import binomtest
 from judgelab.judges import checks
 from judgelab.optimizers.check_fitting import best, candidates, counts, gate
 from judgelab.types import Example, Interaction
-from labs import Lab
+from labs import Lab, rows, write_rows
 
 OWN = "judgelab.data.sample.query.valid_query"
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 SAID: dict[str, tuple[checks.Check, str, str, str]] = {
     "json": (checks.json_valid(), '{"a": 1}', "{a: 1}", ""),
     "a block": (checks.json_valid(["a"]), 'So:\n```json\n{"a": 1}\n```', '{"b": 1}', ""),
+    "a schema": (checks.json_valid(schema=SCHEMA), '{"n": 1}', '{"n": "1"}', ""),
     "longest": (checks.longest(3), "one two three", "one two three four", ""),
     "shortest": (checks.shortest(2), "one two", "one", ""),
     "a pattern": (checks.matches(r"\bQ\d"), "in Q3", "in spring", ""),
@@ -159,6 +161,29 @@ def test_one_is_accepted_on_the_sample(lab: Lab, tmp_path: Path) -> None:
     assert "10 passed" in ran.stdout
 
 
+def test_one_of_the_library_is_written_by_hand(tmp_path: Path) -> None:
+    own = Lab(tmp_path)
+    data = rows(160)
+    for row in data:
+        row["output"] += " Name: TBD" if row["label"] == "fail" else " Name: Ann"
+    write_rows(own.folder / "data.jsonl", data)
+    call = 'matches(r"\\bTBD\\b", wanted=False)'
+    words = ("--check", call, "dataset=jsonl", "dataset.path=data.jsonl", "dataset.name=own")
+    done = own("propose", "check", "named", *words, "--pytest", "test_named.py", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["how"] == f"{call}: the only one held against dev"
+    made = (own.folder / "assertions" / "named.py").read_text()
+    assert "from judgelab.judges.checks import matches\n" in made
+    assert r"check = matches(pattern='\\bTBD\\b', wanted=False)" in made
+    assert (
+        r"check = matches(pattern='\\bTBD\\b', wanted=False)"
+        in (own.folder / "test_named.py").read_text()
+    )
+    run = own("run", "judge=named", *words[2:], "tracking=none", "--json")
+    (card,) = json.loads(run.out)
+    assert card["metrics"]["agreement"]["value"] == 1
+
+
 def test_one_is_refused_on_the_sample(lab: Lab) -> None:
     done = lab("propose", "check", "odd", "--json")
     assert done.code == 1
@@ -177,6 +202,16 @@ MISTAKES = {
     "mode": (("propose", "check", "x", "--mode", "nope"), "no failure mode of sample"),
     "function": (("propose", "check", "x", "--check", "nope.f"), "cannot import"),
     "kind": (("propose", "check", "x", "--kind", "nope"), "there is no 'nope'"),
+    "no such check": (
+        ("propose", "check", "x", "--check", "nope(1)"),
+        "matches(pattern, wanted=True)",
+    ),
+    "arguments": (("propose", "check", "x", "--check", "longest(chars=3)"), "'words'"),
+    "a wrong kind": (("propose", "check", "x", "--check", "longest('3')"), "not supported"),
+    "a text for a list": (("propose", "check", "x", "--check", "without('a')"), "is a list: ['a']"),
+    "a pattern": (("propose", "check", "x", "--check", "matches('(')"), "unterminated"),
+    "a schema": (("propose", "check", "x", "--check", "json_valid([], {'type': 1})"), "schema"),
+    "evaluated": (("propose", "check", "x", "--check", "longest(int('3'))"), "malformed"),
 }
 
 

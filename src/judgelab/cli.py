@@ -460,7 +460,10 @@ def modes(overrides: Sequence[str], **options: Any) -> None:
 @click.option(
     "--kind", metavar="KIND", help="Of the library, such as longest, or judge; else any assertion."
 )
-@click.option("--check", "own", metavar="PATH", help="A function of your own: my_checks.cited.")
+@click.option(
+    "--check", "own", metavar="CHECK",
+    help="Your function, my_checks.cited, or the library's: 'longest(words=200)'.",
+)  # fmt: skip
 @click.option("--alarms", default=0.1, show_default=True, help="The most passes it may flag.")
 @click.option("--run", metavar="RUN", help="It has to catch what the judge of RUN misses.")
 @click.option("--pytest", type=FILE, metavar="FILE", help="Write it as a test of your own suite.")

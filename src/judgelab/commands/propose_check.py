@@ -6,6 +6,7 @@ import json
 import pprint
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from judgelab.data.readers.problems import shown
 from judgelab.data.schema import Dataset, load
 from judgelab.data.split import make_split
 from judgelab.errors import ClaimError, ConfigError, UserError
+from judgelab.judges import checks
 from judgelab.judges.assertion import AssertionJudge
 from judgelab.optimizers import check_fitting
-from judgelab.optimizers.check_fitting import Gate
+from judgelab.optimizers.check_fitting import Candidate, Gate
 from judgelab.scoring import in_words_of, majority
 from judgelab.tracking.folder import RunFolder, find_run
 from judgelab.types import Example
@@ -30,6 +32,17 @@ from judgelab.types import Example
 FOLDER = "assertions"  # of the lab
 EXAMPLES = 5  # of each kind in a test
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """A check, and how Python writes it: `name` is imported from `module`, `code` makes it."""
+
+    check: Any
+    module: str
+    name: str
+    code: str
+    how: str
 
 
 def check(
@@ -52,25 +65,15 @@ def check(
     places = [lab / FOLDER / f"{name}.py", lab / "conf" / "judge" / f"{name}.yaml"]
     check_words(name, [*places, *([pytest] if pytest else [])], kind, own, alarms)
     folder = find_run(run) if run else None
-    function = AssertionJudge(own).check_one if own else None
+    assertion = _own(own) if own else None
     config, split_config, _ = configured(overrides)
     dataset = load(config)
     about = about_mode(dataset, mode)
     split = make_split(dataset, split_config, lab / "splits")
     dev, train = list(split.dev()), list(split.folds("dev")[0].train)
     show.notes([*dataset.notes, *split.notes])
-    if own:
-        code, made = f"from {own.rpartition('.')[0]} import {own.rpartition('.')[2]}", function
-        how = f"{own}: the only one held against dev"
-    else:
-        candidate, tried = check_fitting.best(train, about, alarms, kind)
-        if candidate is None:
-            raise ClaimError(
-                f"nothing of {tried} assertions catches {check_fitting.LEAST} of train's failures "
-                f"and at most {alarms:.0%} of its passes. Try --mode, or write your own: --check."
-            )
-        code, made = f"from judgelab.judges.checks import {candidate.kind}", candidate.check
-        how = f"{candidate.code}: the best of {tried} on train, the only one held against dev"
+    assertion = assertion or _fitted(train, about, alarms, kind)
+    made = assertion.check
     fails = [e for e in dev if e.label == "fail" and (about is None or e.id in about)]
     passes = [e for e in dev if e.label == "pass"]
     caught, flagged = check_fitting.counts(made, [*fails, *passes])
@@ -80,14 +83,13 @@ def check(
     groups = [clusters[e.id] for e in fails], [clusters[e.id] for e in passes]
     found = check_fitting.gate(caught, flagged, groups, alarms, added)
     if as_json:
-        said_ = {"name": name, "mode": mode, "how": how, **found.to_json()}
+        said_ = {"name": name, "mode": mode, "how": assertion.how, **found.to_json()}
         click.echo(json.dumps(said_, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        show.line(how)
+        show.line(assertion.how)
         say_gate(found)
     refuse(found)
-    last = own.rpartition(".")[2] if own else candidate.code if candidate else ""
-    source = f"{code}\n\ncheck = {last}\n"
+    source = f"from {assertion.module} import {assertion.name}\n\ncheck = {assertion.code}\n"
     texts = {
         places[0]: f'"""{_said(mode)}\n\nAccepted on dev of {dataset.name}: {gist(found)}.\n"""\n\n'
         f"{source}",
@@ -106,6 +108,33 @@ def check(
             f"judgelab run judge={name}",
         ]
     )
+
+
+def _own(text: str) -> Assertion:
+    """Of the dotted path of a function, or of a call of the library."""
+    how = f"{text}: the only one held against dev"
+    if "(" in text:
+        return _of_library(check_fitting.written(text), how)
+    module, _, name = text.rpartition(".")
+    return Assertion(AssertionJudge(text).check_one, module, name, name, how)
+
+
+def _fitted(
+    train: Sequence[Example], about: set[str] | None, alarms: float, kind: str | None
+) -> Assertion:
+    """Raises ClaimError where nothing fits."""
+    found, tried = check_fitting.best(train, about, alarms, kind)
+    if found is None:
+        raise ClaimError(
+            f"nothing of {tried} assertions catches {check_fitting.LEAST} of train's failures "
+            f"and at most {alarms:.0%} of its passes. Try --mode, or write your own: --check."
+        )
+    how = f"{found.code}: the best of {tried} on train, the only one held against dev"
+    return _of_library(found, how)
+
+
+def _of_library(one: Candidate, how: str) -> Assertion:
+    return Assertion(one.check, checks.__name__, one.kind, one.code, how)
 
 
 def check_words(

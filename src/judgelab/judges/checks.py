@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from judgelab.data.critiques import texts_of
 from judgelab.types import Interaction
@@ -29,8 +30,18 @@ _WORDS = {
 _STOPS = {name: frozenset(text.split()) for name, text in _WORDS.items()}
 
 
-def json_valid(keys: Sequence[str] = ()) -> Check:
-    """The output, or the first block in it, is JSON; an object that has these keys."""
+def json_valid(keys: Sequence[str] = (), schema: Mapping[str, Any] | None = None) -> Check:
+    """The output, or the first block in it, is JSON; an object that has these keys, and as a JSON
+    schema says. Raises ValueError for a schema that is none."""
+    from jsonschema.exceptions import SchemaError, best_match
+    from jsonschema.validators import validator_for
+
+    whole = schema or {}
+    validator = validator_for(whole)
+    try:
+        validator.check_schema(whole)
+    except SchemaError as error:
+        raise ValueError(f"no JSON schema: {error.message}") from error
 
     def check(item: Interaction) -> tuple[bool, str]:
         block = _FENCED.search(item.output)
@@ -39,7 +50,11 @@ def json_valid(keys: Sequence[str] = ()) -> Check:
         except ValueError as error:
             return False, f"It is no JSON: {error}."
         lost = [key for key in keys if not isinstance(value, dict) or key not in value]
-        return (False, f"It has no {', '.join(lost)}.") if lost else (True, "It is valid JSON.")
+        if lost:
+            return False, f"It has no {', '.join(lost)}."
+        if odd := best_match(validator(whole).iter_errors(value)):
+            return False, f"{odd.json_path}: {odd.message:.200}."
+        return True, "It is valid JSON."
 
     return check
 
@@ -144,6 +159,15 @@ def fast(seconds: float, field: str = "latency_s") -> Check:
         return value <= seconds, f"It took {value:g} s; {seconds:g} s are the most."
 
     return check
+
+
+LIBRARY: Mapping[str, Callable[..., Check]] = {
+    made.__name__: made
+    for made in (
+        *(json_valid, longest, shortest, matches, without, with_phrases, cited),
+        *(numbers_grounded, same_language, fast),
+    )
+}
 
 
 def words_of(text: str) -> list[str]:

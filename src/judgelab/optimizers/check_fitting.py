@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from judgelab.errors import ConfigError
 from judgelab.judges import checks
 from judgelab.judges.assertion import AssertionJudge
-from judgelab.types import Example
+from judgelab.types import Example, Interaction
 
 LEAST = 2  # caught failures of train, for a candidate
 PHRASES = 8  # of a list
@@ -16,6 +20,7 @@ KINDS = (
     *("json_valid", "longest", "shortest", "without", "with_phrases", "cited"),
     *("numbers_grounded", "same_language", "fast"),
 )  # those that are fitted; a pattern is written by hand
+LISTS = ("keys", "phrases")  # arguments that one text would be taken apart for
 SHORTEST, LONGEST = 1, 3  # words of a phrase
 
 
@@ -34,8 +39,43 @@ class Candidate:
 
     @property
     def check(self) -> checks.Check:
-        made: checks.Check = getattr(checks, self.kind)(**self.arguments)
-        return made
+        return checks.LIBRARY[self.kind](**self.arguments)
+
+
+def written(text: str) -> Candidate:
+    """A check of the library as Python writes it: `matches("TBD", wanted=False)`.
+
+    Arguments are literals; nothing is evaluated. Raises ConfigError, with what there is.
+    """
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("it is no call such as longest(words=200)")
+        made = checks.LIBRARY.get(call.func.id)
+        if made is None:
+            raise ValueError(f"there is no {call.func.id}")
+        if any(name.arg is None for name in call.keywords):
+            raise ValueError("every argument is a literal")
+        values = [ast.literal_eval(value) for value in call.args]
+        names = {name.arg: ast.literal_eval(name.value) for name in call.keywords if name.arg}
+        given = inspect.signature(made).bind(*values, **names).arguments
+        if flat := [name for name in LISTS if isinstance(given.get(name), str)]:
+            raise ValueError(f"{flat[0]} is a list: [{given[flat[0]]!r}]")
+        found = Candidate(call.func.id, given)
+        found.check(Interaction("", "1", "1"))  # what is of the wrong kind shows here
+    except (ValueError, SyntaxError, TypeError, AttributeError, re.error) as error:
+        there = ", ".join(_signatures())
+        raise ConfigError(f"--check {text}: {error}. There are: {there}.") from None
+    return found
+
+
+def _signatures() -> list[str]:
+    """As `matches(pattern, wanted=True)`."""
+    found = []
+    for name, made in checks.LIBRARY.items():
+        given = inspect.signature(made).parameters.values()
+        found.append(f"{name}({', '.join(str(p.replace(annotation=p.empty)) for p in given)})")
+    return found
 
 
 def candidates(fails: Sequence[Example], passes: Sequence[Example]) -> Iterator[Candidate]:
