@@ -8,7 +8,7 @@ import random
 import pytest
 
 from builders import text
-from judgelab.data.duplicates import components, near_duplicates, normalised, pairs_by
+from judgelab.data.duplicates import Seen, components, near_duplicates, normalised, pairs_by
 
 
 def grams(words: str) -> set[bytes]:
@@ -50,6 +50,14 @@ def test_pairs_are_those_of_brute_force() -> None:
             words[rng.randrange(len(words))] = rng.choice(text("other", 50).split())
         texts.append(" ".join(words))
     pairs = list(itertools.combinations(range(60), 2))
+    seen, kept = Seen(), list[str]()
+    for one in texts:
+        like = any(jaccard(one, other) >= 0.8 for other in kept)
+        assert seen.has_like(one) == like
+        if not like:
+            kept.append(one)
+            seen.add(one)
+    assert len(seen) == len(kept)
     near = [pair for pair in pairs if jaccard(texts[pair[0]], texts[pair[1]]) >= 0.8]
     # The brute force must have something to say on both sides, and nothing on the edge.
     assert 10 < len(near) < 60

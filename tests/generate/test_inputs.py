@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from judgelab.data.dimensions import Dimensions
-from judgelab.generate.inputs import too_alike
+from judgelab.data.duplicates import Seen
 from judgelab.generate.writer import Order, read
 from judgelab.models.base import Reply
 from labs import WORDS, Lab, endpoint, read_lines
@@ -138,7 +138,10 @@ def test_near_duplicates_are_asked_for_again_with_what_is_there(lab: Lab) -> Non
         assert len(model.asked) == 10
     assert cells(lab) == dict.fromkeys(POSSIBLE, 3)
     texts = [row["input"] for row in read_lines(lab.folder / FILE)]
-    assert not any(too_alike([], texts))
+    seen = Seen()
+    for one in texts:
+        assert not seen.has_like(one)
+        seen.add(one)
     assert "nearly the same as others" in done.err
 
 

@@ -47,6 +47,26 @@ def near_duplicates(
     return sorted(found)
 
 
+class Seen:
+    """Texts one after another, and whether the next one is nearly one of them."""
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        from judgelab.data.minhash import Near
+
+        self._near = Near()
+        for text in texts:
+            self.add(text)
+
+    def __len__(self) -> int:
+        return len(self._near)
+
+    def add(self, text: str) -> None:
+        self._near.add(normalised(text))
+
+    def has_like(self, text: str) -> bool:
+        return self._near.has_like(normalised(text))
+
+
 def components(n: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     """For each of n items the smallest index it is connected to (union-find)."""
     clusters = _Clusters(n, pairs)

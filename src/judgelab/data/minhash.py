@@ -31,8 +31,7 @@ class Signatures:
 
     def add(self, form: str) -> None:
         """The signature of the next text."""
-        hashes = (_grams(form) * MIX[0] >> np.uint64(32)).astype(np.uint32)
-        (hashes * HASHES).min(axis=1, out=self._rows[self._filled])
+        _sign(_grams(form), self._rows[self._filled])
         self._filled += 1
 
     def neighbourhoods(self) -> list[list[int]]:
@@ -54,6 +53,27 @@ class Signatures:
         for place in np.flatnonzero(np.bincount(parent, minlength=1)[parent] > 1).tolist():
             found[parent[place]].append(place)
         return list(found.values())
+
+
+class Near:
+    """Texts as they come, and whether the next one is nearly one of them: a Jaccard >= 0.8."""
+
+    def __init__(self) -> None:
+        self._sets: list[Numbers] = []
+        self._met: dict[tuple[int, int], list[int]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def add(self, form: str) -> None:
+        self._sets.append(grams := np.unique(_grams(form)))
+        for key in _bands(grams):
+            self._met[key].append(len(self._sets) - 1)
+
+    def has_like(self, form: str) -> bool:
+        grams = np.unique(_grams(form))
+        met = {at for key in _bands(grams) for at in self._met.get(key, ())}
+        return any(_near(grams, self._sets[at]) for at in met)
 
 
 def alike(forms: Sequence[str]) -> list[tuple[int, int]]:
@@ -86,6 +106,22 @@ def alike(forms: Sequence[str]) -> list[tuple[int, int]]:
             pairs += [(min(at, other), max(at, other)) for other in found]
             rest = rest[~near]
     return pairs
+
+
+def _near(one: Numbers, other: Numbers) -> bool:
+    sizes = len(one) + len(other)
+    return 9 * len(np.setxor1d(one, other, assume_unique=True)) <= sizes
+
+
+def _sign(grams: Numbers, out: Hashes) -> Hashes:
+    hashes = (grams * MIX[0] >> np.uint64(32)).astype(np.uint32)
+    return np.asarray((hashes * HASHES).min(axis=1, out=out))
+
+
+def _bands(grams: Numbers) -> list[tuple[int, int]]:
+    """Where a text meets others, as `Signatures` has it: a key of each band."""
+    rows = _sign(grams, np.empty(BANDS * ROWS, dtype=np.uint32)).reshape(BANDS, ROWS)
+    return list(enumerate((rows @ MIX).tolist()))
 
 
 class _Overlaps:

@@ -1,4 +1,4 @@
-"""User inputs: what they are, the file they are in, and when one is too like another."""
+"""User inputs: what they are, and the file they are in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from judgelab import resources
-from judgelab.data.duplicates import components, near_duplicates
 from judgelab.data.readers.base import Row
 from judgelab.data.readers.jsonl import JsonlReader
 from judgelab.data.readers.problems import Problems, quoted, shown
@@ -111,11 +110,3 @@ def _input(row: Row, problems: Problems) -> Input:
         key_text(values.get("group")) or None,
         one.by,
     )
-
-
-def too_alike(there: Sequence[str], new: Sequence[str]) -> list[bool]:
-    """Of each new text whether it is nearly one of those before it (5-byte grams, Jaccard >= .8),
-    or connected to one by such pairs."""
-    texts = [*there, *new]
-    roots = components(len(texts), near_duplicates(texts))
-    return [roots[at] != at for at in range(len(there), len(texts))]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from judgelab.data.duplicates import Seen
 from judgelab.data.readers.problems import Problems, quoted, shown
 from judgelab.data.readers.values import body_text, key_text
 from judgelab.data.sheets.reading import LabelSheet
 from judgelab.data.sheets.rows import Sheet
 from judgelab.data.sheets.writing import write_xlsx
 from judgelab.errors import DataError, UserError
-from judgelab.generate.inputs import Input, too_alike
+from judgelab.generate.inputs import Input
 from judgelab.generate.writer import Order
 
 HAND = "hand"
@@ -89,6 +90,10 @@ def _sort(found: Sequence[tuple[str, Input]], order: Order, taken: Taken) -> Non
     known = {one.id for one in order.there}
     new = [pair for pair in found if pair[1].id not in known]
     taken.known = len(found) - len(new)
-    alike = too_alike([one.input for one in order.there], [one.input for _, one in new])
-    for (where, one), near in zip(new, alike, strict=True):
-        taken.alike.append(where) if near else taken.new.append(one)
+    seen = Seen(one.input for one in order.there)
+    for where, one in new:
+        if seen.has_like(one.input):
+            taken.alike.append(where)
+        else:
+            taken.new.append(one)
+            seen.add(one.input)

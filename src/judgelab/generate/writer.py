@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from judgelab import prompts, resources
 from judgelab.calls.line import Calls
 from judgelab.data.dimensions import Cell, Dimensions
-from judgelab.generate.inputs import Input, too_alike
+from judgelab.data.duplicates import Seen
+from judgelab.generate.inputs import Input
 from judgelab.models.base import CallFailed, Model, Reply, Request, Turn, unicode_text
 from judgelab.parsing import after_thoughts
 from judgelab.types import canonical_json, sha256
@@ -44,6 +45,7 @@ class Order:
     seed: int = 0
     limit: int | None = None
     there: list[Input] = field(default_factory=list, init=False)
+    _seen: Seen | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.template = template()
@@ -78,14 +80,20 @@ class Order:
 
     def accept(self, cell: Cell, texts: Sequence[str], by: str) -> list[Input]:
         """Those of the texts that are like nothing before them, at most what the cell lacks."""
-        alike = too_alike([one.input for one in self.there], texts)
         named = dict(zip(self.dimensions.names, cell, strict=True))
-        new = [
-            Input.made(text, named, by) for text, near in zip(texts, alike, strict=True) if not near
-        ][: self.n - len(self.own[cell])]
-        for one in new:
-            self.take(one)
-        return new
+        before = len(self.there)
+        for text in texts:
+            if len(self.own[cell]) < self.n and not self.has_like(text):
+                self.take(Input.made(text, named, by))
+        return self.there[before:]
+
+    def has_like(self, text: str) -> bool:
+        """Whether one of those that are there is nearly the same."""
+        if self._seen is None:
+            self._seen = Seen()
+        for one in self.there[len(self._seen) :]:
+            self._seen.add(one.input)
+        return self._seen.has_like(text)
 
 
 @dataclass
