@@ -482,5 +482,7 @@ def test_the_inputs_of_the_dimensions_are_the_default(lab: Lab) -> None:
     assert none.code == 2
     assert "no inputs of dimensions=sample yet" in none.message
     lab.write("generated/sample.inputs.jsonl", '{"id": "a", "input": "hello"}\n')
-    assert lab(*words).code == 0
+    done = lab(*words, "dimensions=sample")
+    assert done.code == 0
+    assert "dataset.name=sample.command dimensions=sample\n" in done.err
     assert texts(lab, "generated/sample.command.jsonl") == {"hello": "hello"}

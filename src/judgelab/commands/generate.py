@@ -53,7 +53,7 @@ def inputs(
         _hand_out(sheet, path, order, overrides)
         return
     if from_:
-        _take_in(from_, path, order)
+        _take_in(from_, path, order, overrides)
         return
     again = shlex.join(["judgelab", "generate", "inputs", "--sheet", "inputs.xlsx", *overrides])
     model = writing_model(node, "inputs", f"fill them in by hand: {again}")
@@ -64,7 +64,7 @@ def inputs(
         return
     with only_writer(path) as spool:
         _open(order, spool.lines, path)
-        _write(order, model, calls, spool, path)
+        _write(order, model, calls, spool, path, overrides)
 
 
 def _config(overrides: Sequence[str]) -> tuple[dict[str, Any], Any]:
@@ -85,11 +85,13 @@ def _open(order: Order, lines: Sequence[str], path: Path) -> None:
         order.take(one)
 
 
-def _write(order: Order, model: Model, calls: Calls, spool: Spool, path: Path) -> None:
+def _write(
+    order: Order, model: Model, calls: Calls, spool: Spool, path: Path, overrides: Sequence[str]
+) -> None:
     pool = calls.pool
     if not order.lacking:
         show.line(_have(order, path))
-        _say_next(order, path)
+        _say_next(path, overrides)
         return
     show.notes([*lost(pool), *_warm(model)])
     show.err.print(_planned(order, model, calls), soft_wrap=True, markup=False)
@@ -129,7 +131,7 @@ def _write(order: Order, model: Model, calls: Calls, spool: Spool, path: Path) -
             f"({first}, ...). Another seed=N asks anew, a higher model.temperature more freely, "
             "and --sheet FILE.xlsx is for doing it by hand."
         )
-    _say_next(order, path)
+    _say_next(path, overrides)
 
 
 def _planned(order: Order, model: Model, calls: Calls) -> str:
@@ -182,8 +184,15 @@ def _have(order: Order, path: Path) -> str:
     )
 
 
-def _say_next(order: Order, path: Path) -> None:
-    show.next_steps([f"read them: {shown(path)} is yours to edit"])
+def _say_next(path: Path, overrides: Sequence[str]) -> None:
+    words = shlex.join(one for one in overrides if configs.axis_root(one) == "dimensions")
+    show.next_steps(
+        [
+            f"read them: {shown(path)} is yours to edit",
+            f"your system answers them: judgelab generate outputs {words} system=python "
+            "system.call=my_app.answer (or system=http, system=command)",
+        ]
+    )
 
 
 def _hand_out(sheet: Path, path: Path, order: Order, overrides: Sequence[str]) -> None:
@@ -199,7 +208,7 @@ def _hand_out(sheet: Path, path: Path, order: Order, overrides: Sequence[str]) -
     show.next_steps([f"when they are filled in: judgelab generate inputs {shlex.join(words)}"])
 
 
-def _take_in(sheet: Path, path: Path, order: Order) -> None:
+def _take_in(sheet: Path, path: Path, order: Order, overrides: Sequence[str]) -> None:
     check_name(sheet)
     with only_writer(path) as spool:
         _open(order, spool.lines, path)
@@ -214,4 +223,4 @@ def _take_in(sheet: Path, path: Path, order: Order) -> None:
     if taken.alike:
         where = rows_text(taken.alike[:LISTED], len(taken.alike))
         show.notes([f"left out, as they say nearly what another input says: {where}"])
-    _say_next(order, path)
+    _say_next(path, overrides)

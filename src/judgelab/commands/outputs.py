@@ -90,9 +90,15 @@ def outputs(
     show.next_steps(
         [
             f"label them: judgelab review {example}",
-            f"what they cover: judgelab data coverage {example}",
+            "what they cover: "
+            + " ".join(["judgelab data coverage", example, *_of_dimensions(overrides)]),
         ]
     )
+
+
+def _of_dimensions(overrides: Sequence[str]) -> list[str]:
+    """Those that name the cells: without them coverage has those alone that have items."""
+    return [shlex.quote(one) for one in overrides if configs.axis_root(one) == "dimensions"]
 
 
 def _config(overrides: Sequence[str]) -> dict[str, Any]:
