@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from judgelab.data.remarks import Remark, RemarkLog
+from judgelab.types import Interaction
 from labs import SHARED, Lab, endpoint, question, read_json, read_lines, rows, said, write_rows
 
 OWN = ("dataset=jsonl", "dataset.name=own", "dataset.path=data.jsonl", "tracking=none")
@@ -81,6 +84,25 @@ def test_what_is_wrong_is_found_in_system_and_judge(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_was_said_of_its_agreements_stands_beside(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path)
+    (run,) = lab.runs
+    said_ = {row["id"]: row["verdict"] for row in read_lines(run / "verdicts.jsonl")}
+    of = {row["id"]: row for row in data()}
+    agreed = [id_ for id_, verdict in sorted(said_.items()) if of[id_]["label"] == verdict][:3]
+    log = RemarkLog(lab.folder / "labels" / "own.remarks.jsonl")
+    for id_, says in zip(agreed, ("other_reason", "same_reason", "unclear"), strict=True):
+        content = Interaction(id_, of[id_]["input"], of[id_]["output"]).content
+        log.append(Remark(id=id_, content=content, expert="ann", run=run.name,
+                          label=said_[id_], verdict=said_[id_], says=says))  # fmt: skip
+    found = analyzed(lab)
+    assert (found["wrong_reasons"]["value"], found["wrong_reasons"]["n"]) == (0.5, 2)
+    assert found["text"][-1].startswith("Right for the wrong reason in .50 [")
+    other = replace(log.all[0], expert="bob", says="same_reason")
+    log.append(other)
+    assert "wrong_reasons" not in analyzed(lab), "two people, and nobody's labels"
+
+
 def test_a_number_is_cut_and_an_earlier_picture_of_pairs_goes(tmp_path: Path) -> None:
     lab = lab_of(tmp_path)
     (run,) = lab.runs

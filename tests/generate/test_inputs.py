@@ -96,7 +96,9 @@ def test_every_combination_that_can_be_gets_its_inputs_and_no_call_is_sent_twice
         done = lab(*GENERATE, "--n", "4", *model.overrides)
         assert done.code == 0, done.err
         assert "20 inputs written; " in done.out
-        assert "next your system answers them: judgelab generate outputs dimensions=mine" in done.err
+        assert (
+            "next your system answers them: judgelab generate outputs dimensions=mine" in done.err
+        )
         assert len(model.asked) == 5
         again = lab(*GENERATE, "--n", "4", *model.overrides)
         assert again.code == 0

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 
 def remarks_on(run: str, dataset: Dataset) -> list[Remark]:
-    """Those of whose labels decide, on the texts as they are."""
+    """Those of whose labels decide, on the texts as they are; where nobody is known to have given
+    the labels, of who made remarks, if that is one person."""
     content = {one.id: one.content for one in dataset.interactions}
-    said = RemarkLog(remarks_path(dataset.name)).of(dataset.expert, run)
+    log = RemarkLog(remarks_path(dataset.name))
+    known = {dataset.expert} - {""} or {one.expert for one in log.all if one.run == run}
+    said = log.of(known.pop(), run) if len(known) == 1 else []
     return [one for one in said if content.get(one.id) == one.content]
 
 
