@@ -83,15 +83,14 @@ def test_what_is_wrong_is_found_in_system_and_judge(tmp_path: Path) -> None:
     assert lab("analyze", "latest", "--dry-run").code == 2
 
 
-@pytest.mark.slow
 def test_what_was_said_of_its_agreements_stands_beside(tmp_path: Path) -> None:
     lab = lab_of(tmp_path)
     (run,) = lab.runs
     said_ = {row["id"]: row["verdict"] for row in read_lines(run / "verdicts.jsonl")}
     of = {row["id"]: row for row in data()}
-    agreed = [id_ for id_, verdict in sorted(said_.items()) if of[id_]["label"] == verdict][:3]
+    agreed = [id_ for id_, verdict in sorted(said_.items()) if of[id_]["label"] == verdict][::9]
     log = RemarkLog(lab.folder / "labels" / "own.remarks.jsonl")
-    for id_, says in zip(agreed, ("other_reason", "same_reason", "unclear"), strict=True):
+    for id_, says in zip(agreed, ("other_reason", "same_reason", "unclear"), strict=False):
         content = Interaction(id_, of[id_]["input"], of[id_]["output"]).content
         log.append(Remark(id=id_, content=content, expert="ann", run=run.name,
                           label=said_[id_], verdict=said_[id_], says=says))  # fmt: skip
@@ -103,6 +102,7 @@ def test_what_was_said_of_its_agreements_stands_beside(tmp_path: Path) -> None:
     assert "wrong_reasons" not in analyzed(lab), "two people, and nobody's labels"
 
 
+@pytest.mark.slow
 def test_a_number_is_cut_and_an_earlier_picture_of_pairs_goes(tmp_path: Path) -> None:
     lab = lab_of(tmp_path)
     (run,) = lab.runs
