@@ -96,6 +96,8 @@ def test_what_is_gone_what_is_new_and_what_stays(tmp_path: Path) -> None:
     assert not any(f'"{i}"' in json.dumps(found) for i in tests)
     cause = found["causes"][0]
     assert (cause["mode"], cause["n"], cause["gone"]) == ("dates", 3, 3)
+    assert (lab.runs[0] / "after.png").stat().st_size > 5000
+    assert f"next the picture: runs/{lab.runs[0].name}/after.png" in done.err
     # Every new output has its input's place, those of train and test too.
     added = {key: slot for key, slot in ledger(tmp_path).items() if key not in before}
     wanted = {f"content:{content(row)[:16]}": part[data()[n]["id"]]
@@ -191,6 +193,7 @@ def test_a_look_at_test_has_rates_and_nobodys_name(tmp_path: Path) -> None:
     assert (found["part"], found["items"], found["by_expert"]) == ("test", None, 0)
     assert found["n"] == sum(where == "test" for where in places(lab).values())
     assert "rates alone" in found["text"][0]
+    assert found["causes"] == [], "what its failures are called stays closed"
     assert not any(f'"{row["id"]}"' in json.dumps(found) for row in (*data(), *new))
 
 
@@ -242,3 +245,25 @@ def test_labels_of_new_outputs_join_their_inputs_part(tmp_path: Path) -> None:
         later |= {row["id"]: row["part"] for row in read_lines(path / "assignment.jsonl")}
     for number, row in enumerate(data()):
         assert later[f"new-{number}"] == part[row["id"]]
+
+
+@SLOW
+def test_the_report_of_its_sweep_and_mlflow_show_it(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    lab = Lab(tmp_path)
+    write_rows(tmp_path / "data.jsonl", data())
+    write_rows(tmp_path / "new.jsonl", fixed(data()))
+    lab.write("clean_marks.py", CHECK)
+    words = ("judge=assertion", "judge.check=clean_marks.clean", "demos=balanced,none")
+    assert lab("run", "-m", *words, *OWN[:3]).code == 0
+    run = lab.folder_of("assertion")
+    done = lab("analyze", run.name, "--after", "new.jsonl")
+    assert done.code == 0, done.err
+    (page,) = tmp_path.glob("runs/*-sweep/report.html")
+    text = page.read_text()
+    assert 'id="after"' in text
+    assert f"{run.name}/after.json#/slices/0/corrected_difference" in text
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    there = {one.path for one in client.list_artifacts(read_json(run / "mlflow.json")["run_id"])}
+    assert {"after.json", "after.png", "after.svg"} <= there

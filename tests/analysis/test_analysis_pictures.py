@@ -78,10 +78,11 @@ def test_the_report_shows_the_numbers_of_the_file_and_says_where_they_are(tmp_pa
     folder.write_json("analysis.json", made)
     shown = analysed(folder)
     assert shown is not None
-    assert [row["name"] for row in shown["rows"]] == [
+    (table,) = shown["tables"]
+    assert [row["name"] for row in table["rows"]] == [
         "all", "kind=a$b$", "kind=b", "tone=x", "tone=y", "tone=z",
     ]  # fmt: skip
-    rates = dict(shown["rows"][2]["rates"])
+    rates = table["rows"][2]["cells"]
     assert 'data-from="run/analysis.json#/slices/1/missed"' in rates["missed failures"]
     assert f'value="{made["slices"][1]["missed"]["value"]}"' in rates["missed failures"]
     assert [one["source"][:26] for one in shown["pictures"]] == ["data:image/svg+xml;base64,"] * 2

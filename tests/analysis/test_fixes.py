@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,15 +132,26 @@ def test_a_judge_no_better_than_chance_corrects_nothing() -> None:
 
 
 def test_root_causes_count_what_is_told() -> None:
-    made = change(expert=[1] * 6 + [0], before=[1, 1, 1, 0, 1, 1, 0], after=[0, 0, 1, 0, 1, 0, 1])
+    made = change(
+        expert=[1] * 6 + [0] * 3,
+        before=[1, 1, 1, 0, 1, 1, 0, 0, 0],
+        after=[0, 0, 1, 0, 1, 0, 1, 1, 0],
+    )
     modes = {"i0": ("dates",), "i1": ("dates", "units"), "i2": ("dates",), "i3": ("dates",),
              "i4": ("units",)}  # fmt: skip
-    one = found(made, modes=modes)
-    assert [(row["mode"], row["n"], row["gone"], row["stays"], row["untold_fail"])
-            for row in one["causes"]] == [
-        ("dates", 4, 2, 1, 1), ("units", 2, 1, 1, 0), (None, 1, 1, 0, 0),
-    ]  # fmt: skip
-    assert one["causes"][0]["share_gone"]["n"] == 3
+    new = replace(NOTHING, modes={"i7": ("units", "rude"), "i8": ("rude",), "i0": ("rude",)})
+    one = findings(made, (), modes, new)
+    rows = [
+        tuple(row[key] for key in ("mode", "n", "gone", "stays", "new", "untold_fail"))
+        for row in one["causes"]
+    ]
+    assert rows == [
+        ("dates", 4, 2, 1, 0, 1),
+        ("rude", 0, 0, 0, 1, 0),
+        ("units", 2, 1, 1, 1, 0),
+        (None, 1, 1, 0, 1, 0),
+    ]
+    assert [row["share_gone"]["n"] for row in one["causes"]] == [3, 0, 2, 1]
 
 
 def test_what_the_expert_says_of_changed_outputs_alone() -> None:

@@ -109,6 +109,19 @@ def _corrected(found: Mapping[str, Any]) -> Iterator[str]:
         yield "The two corrections exclude one another: one of their assumptions does not hold."
 
 
+def fix_claim(found: Mapping[str, Any]) -> str:
+    """Whether the system is shown to fail less often, or more often, after its change."""
+    test, gap = found["by_judge"], found["by_judge"]["difference"]["value"]
+    if found["few"]:
+        return f"Nothing is claimed: {found['few']}."
+    if test["p"] < 1 - found["level"] and gap and found["corrected_after"]["value"] is not None:
+        what = "less" if gap < 0 else "more"
+        return f"The system fails {what} often than before (p {p_in_words(test['p'])})."
+    least = test["detectable"]
+    could = f"; {found['n']} items could show {100 * least:.0f} points" if least else ""
+    return f"No change is shown (p {p_in_words(test['p'])}){could}."
+
+
 def fix_in_words(found: Mapping[str, Any]) -> list[str]:
     """What may be said of a system before and after its change."""
     return [*_compared(found), *_states(found), *_changed(found), *_where(found)]
@@ -149,17 +162,7 @@ def _changed(found: Mapping[str, Any]) -> Iterator[str]:
             f"{in_words_of(after)} corrected, difference {in_words_of(difference)}, if the judge's "
             "recalls are the same on old and new outputs."
         )
-    test, alpha = found["by_judge"], 1 - found["level"]
-    gap = test["difference"]["value"]
-    if found["few"]:
-        yield f"Nothing is claimed: {found['few']}."
-    elif test["p"] < alpha and gap and after["value"] is not None:
-        what = "less" if gap < 0 else "more"
-        yield f"The system fails {what} often than before (p {p_in_words(test['p'])})."
-    else:
-        least = test["detectable"]
-        could = f"; {found['n']} items could show {100 * least:.0f} points" if least else ""
-        yield f"No change is shown (p {p_in_words(test['p'])}){could}."
+    yield found["claim"]
     if labelled := found["labelled"]:
         yield (
             f"The expert labelled {labelled['n']} of the {labelled['changed']} that changed: "

@@ -25,6 +25,7 @@ from judgelab.metrics.shares import clustered, share
 
 # What became of an item: before, then after.
 STATES = ("gone", "stays", "new", "passes", "untold_fail", "untold_pass")
+FATES = ("gone", "stays", "new", "untold_fail")  # of what fails before or after
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,7 @@ def findings(
         **whole,
         "labelled": _labelled(change),
         "slices": [row | {"holm": p} for row, p in zip(rows, adjusted, strict=True)],
-        "causes": _causes(change, states, modes),
-        "new_causes": _new_causes(change, states, pairs),
+        "causes": _causes(change, states, modes, pairs.modes),
         "unchanged": int((~change.changed).sum()),
         "by_expert": int((change.labels >= 0).sum()),
         "without": pairs.without,
@@ -109,8 +109,7 @@ def items(change: Change) -> dict[str, list[str]]:
             for item, state in zip(change.before.items, states.tolist(), strict=True)
             if STATES[state] == name
         )
-        for name in STATES
-        if name not in ("passes", "untold_pass")
+        for name in FATES
     }
 
 
@@ -176,34 +175,29 @@ def _labelled(change: Change) -> dict[str, Any] | None:
 
 
 def _causes(
-    change: Change, states: NDArray[np.int64], modes: Mapping[str, Sequence[str]]
+    change: Change,
+    states: NDArray[np.int64],
+    modes: Mapping[str, Sequence[str]],
+    new: Mapping[str, Sequence[str]],
 ) -> list[dict[str, Any]]:
-    """A row a root cause: of the failures that were classified, what is gone and what stays; the
-    share gone is of those of which something is told."""
-    fails = [(n, item) for n, item in enumerate(change.before.items) if change.before.expert[n]]
-    names = sorted({mode for _, item in fails for mode in modes.get(item, ())})
+    """A row a root cause: of the failures that were classified, what is gone and what stays, and
+    the new ones; None is what nobody classified. The share gone is of what something is told of."""
+    fate = [STATES[state] for state in states.tolist()]
+    of: list[Sequence[str | None]] = [
+        ((new if state == "new" else modes).get(item) or (None,)) if state in FATES else ()
+        for item, state in zip(change.before.items, fate, strict=True)
+    ]
     rows = []
-    for name in [*names, None]:
-        of = [
-            n for n, item in fails if (name in modes.get(item, ()) if name else item not in modes)
-        ]
-        if not of:
+    for name in [*sorted({mode for own in of for mode in own if mode}), None]:
+        own = [n for n, there in enumerate(of) if name in there]
+        if not own:
             continue
-        own = states[of]
-        told = np.array(of)[np.isin(own, (0, 1))]
-        metric = share(states[told] == 0, change.before.groups[told], change.level)
-        fate = {STATES[k]: int((own == k).sum()) for k in (0, 1, 4)}
-        rows.append({"mode": name, "n": len(of), **fate, "share_gone": metric.to_json()})
+        counts = {state: sum(fate[n] == state for n in own) for state in FATES}
+        told = np.array([n for n in own if fate[n] in ("gone", "stays")], dtype=np.int64)
+        gone = share(states[told] == STATES.index("gone"), change.before.groups[told], change.level)
+        failed = len(own) - counts["new"]
+        rows.append({"mode": name, "n": failed, **counts, "share_gone": gone.to_json()})
     return rows
-
-
-def _new_causes(change: Change, states: NDArray[np.int64], pairs: Pairs) -> dict[str, int]:
-    """How many of the new failures were classified as what."""
-    found: dict[str, int] = {}
-    for item, state in zip(change.before.items, states.tolist(), strict=True):
-        for mode in pairs.modes.get(item, ()) if STATES[state] == "new" else ():
-            found[mode] = found.get(mode, 0) + 1
-    return found
 
 
 def few(change: Change, inside: Mask) -> str | None:

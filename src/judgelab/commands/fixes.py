@@ -16,10 +16,10 @@ from judgelab.commands.run import build_tracking, open_pool
 from judgelab.data.readers.problems import shown
 from judgelab.rerun import as_it_was, check_same
 from judgelab.scoring import in_words_of, p_in_words
+from judgelab.tracking.changes import KINDS, UNCLASSIFIED
 from judgelab.tracking.folder import RunFolder, find_run
 
 MOST_NAMED = 8  # ids of a kind
-KINDS = {"gone": "gone", "stays": "stay", "new": "new", "untold_fail": "not told"}  # of failures
 
 
 def after(
@@ -54,6 +54,9 @@ def after(
         result = _result(folder, bench, pairs, said, by) | {"file": file.name}
     folder.write_json("after.json", result)
     _report(result, as_json=as_json)
+    from judgelab.tracking import pictures
+
+    pictures.after(folder, result)
     show.next_steps([*_next(folder, result, file), *analyze.keep(folder, bench, config, tracking)])
 
 
@@ -80,8 +83,10 @@ def _result(
     result |= {
         "few": fixes.few(change, np.ones(len(ids), bool)),
         "items": None if bench.look else fixes.items(change),
+        "causes": [] if bench.look else result["causes"],
         "notes": notes,
     }
+    result["claim"] = claims.fix_claim(result)
     return result | {"text": claims.fix_in_words(result)}
 
 
@@ -133,17 +138,15 @@ def _slices(found: Mapping[str, Any]) -> Table:
 
 
 def _causes(found: Mapping[str, Any]) -> Table:
-    made = _table("root causes of the failures before", "root cause")
-    for heading in ("failures", "gone", "stay", "not told"):
+    made = _table("root causes of the failures", "root cause")
+    for heading in ("before", *KINDS.values()):
         made.add_column(heading, justify="right")
     made.add_column("share gone", no_wrap=True)
-    made.add_column("new", justify="right")
     for row in found["causes"]:
         made.add_row(
-            escape(row["mode"] or "(not classified)"),
-            *(str(row[key]) for key in ("n", "gone", "stays", "untold_fail")),
+            escape(row["mode"] or UNCLASSIFIED),
+            *(str(row[key]) for key in ("n", *KINDS)),
             escape(in_words_of(row["share_gone"])),
-            str(found["new_causes"].get(row["mode"], "")),
         )
     return made
 
@@ -157,7 +160,10 @@ def _table(title: str, first: str) -> Table:
 
 
 def _next(folder: RunFolder, found: Mapping[str, Any], file: Path) -> list[str]:
-    steps = [f"every number: {shown(folder.path / 'after.json')}"]
+    steps = [
+        f"the picture: {shown(folder.path / 'after.png')}",
+        f"every number: {shown(folder.path / 'after.json')}",
+    ]
     if found["look"]:
         return steps
     if new := found["items"]["new"]:

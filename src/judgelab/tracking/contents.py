@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from judgelab import config as configs
@@ -16,7 +16,7 @@ from judgelab.data.split import SplitConfig, recorded_split
 from judgelab.metrics.names import named
 from judgelab.rules import HARDLY
 from judgelab.tracking import pages, pictures, texts
-from judgelab.tracking.analysed import analysed
+from judgelab.tracking.analysed import analysed, changed
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.improved import improved
 from judgelab.tracking.sourced import Source, counted, estimated, summed
@@ -112,7 +112,8 @@ class Contents:
             "matrix": self.shown and _matrix(self.shown),
             "looks": [self._look(folder) for folder in looks],
             "disagreements": [*self._disagreements(looks)],
-            "analyses": [*self._analyses(looks)],
+            "analyses": self._each(looks, analysed),
+            "changes": self._each(looks, changed),
             "accounts": self._accounts(),
             "versions": self.records[sweep.ranked[0].id]["versions"],
             "record": self.records[sweep.ranked[0].id],
@@ -313,10 +314,12 @@ class Contents:
                 ]
             }
 
-    def _analyses(self, looks: Sequence[RunFolder]) -> Iterator[dict[str, Any]]:
-        for folder in (*self.sweep.complete, *looks):
-            if shown := analysed(folder):
-                yield self._about(folder) | shown
+    def _each(
+        self, looks: Sequence[RunFolder], of: Callable[[RunFolder], dict[str, Any] | None]
+    ) -> list[dict[str, Any]]:
+        """What is shown of each complete run and each look that has it."""
+        there = ((folder, of(folder)) for folder in (*self.sweep.complete, *looks))
+        return [self._about(folder) | shown for folder, shown in there if shown]
 
     def _accounts(self) -> dict[str, Any]:
         calls = [record["calls"] for record in self.records.values()]

@@ -97,6 +97,11 @@ class RunFolder:
         return self._json("analysis.json") if (self.path / "analysis.json").is_file() else {}
 
     @property
+    def after(self) -> dict[str, Any]:
+        """Its items with the outputs of a changed system; empty where none were judged."""
+        return self._json("after.json") if (self.path / "after.json").is_file() else {}
+
+    @property
     def verdicts(self) -> list[Verdict]:
         return [Verdict(**row) for row in self._lines("verdicts.jsonl")]
 

@@ -37,6 +37,8 @@ WITHOUT_TEXTS = (
     "probe.svg",
     "analysis.json",
     "after.json",
+    "after.png",
+    "after.svg",
     "slices.png",
     "slices.svg",
     "heat.png",

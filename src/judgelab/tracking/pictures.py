@@ -12,6 +12,7 @@
     probe          of a run that was probed: what payloads do to it
     slices         of a run that was analysed: the error rates of every slice
     heat           of a run that was analysed: two dimensions against each other
+    after          of a run with new outputs of its items: which failures are gone, stay, are new
 
 Drawn with figures of their own (no pyplot state) and written without dates, so that the same
 scores give the same bytes. Readable in black and white.
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from judgelab.scoring import in_words
-from judgelab.tracking import analyses, costs, plots, probes, searched
+from judgelab.tracking import analyses, changes, costs, plots, probes, searched
 from judgelab.tracking.folder import RunFolder
 from judgelab.tracking.sweeps import Sweep
 
@@ -67,6 +68,12 @@ def analysis(folder: RunFolder, found: Mapping[str, Any]) -> list[str]:
         elif not _drawn(folder, name, [folder.path / "analysis.json"]):
             _save(folder, name, figure(found))
     return [name for name, (rows, _) in wanted.items() if rows]
+
+
+def after(folder: RunFolder, found: Mapping[str, Any]) -> None:
+    """after.png and .svg of a run's items before and after a change of the system (after.json)."""
+    if not _drawn(folder, "after", [folder.path / "after.json"]):
+        _save(folder, "after", changes.fates(found))
 
 
 def cascade(folder: RunFolder) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -156,12 +157,14 @@ def short(name: str, most: int = 2 * LINE) -> str:
     return cut.replace("$", r"\$")
 
 
-def _two_lines(name: str) -> str:
+def two_lines(name: str) -> str:
     """The name on one line or on two, parted at a gap where there is one."""
-    if len(name) <= LINE:
+    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in name)
+    line = LINE // 2 if wide else LINE
+    if len(name) <= line:
         return short(name) or "?"
-    gap = name.rfind(" ", 0, LINE) + 1 or LINE
-    return f"{short(name[:gap].rstrip())}\n{short(name[gap:], LINE)}"
+    gap = name.rfind(" ", 0, line) + 1 or line
+    return f"{short(name[:gap].rstrip())}\n{short(name[gap:], line)}"
 
 
 def _shown(sweep: Sweep) -> list[RunFolder]:
@@ -194,7 +197,7 @@ def _rows(
     """A row a name: its mark and interval, and both in digits at the right."""
     from matplotlib.figure import Figure
 
-    labels = [_two_lines(name) for name in names]
+    labels = [two_lines(name) for name in names]
     height = 0.36 if any("\n" in label for label in labels) else 0.28
     figure = Figure(figsize=(7.6, 1.5 + height * len(names)), layout="constrained")
     axes = figure.add_subplot()
