@@ -194,6 +194,8 @@ def test_the_report_of_its_sweep_and_mlflow_show_it(tmp_path: Path) -> None:
 
     lab = Lab(tmp_path)
     assert lab("run", "-m", "demos=none,nearest").code == 0
+    words = ("data", "import", "sample:failure_modes.jsonl", "--as", "modes", "--expert", "ann")
+    assert lab(*words, "--new-modes").code == 0
     run = lab.folder_of("nearest")
     done = lab("analyze", run.name)
     assert done.code == 0, done.err
@@ -201,6 +203,7 @@ def test_the_report_of_its_sweep_and_mlflow_show_it(tmp_path: Path) -> None:
     text = page.read_text()
     assert 'id="slices"' in text
     assert f"{run.name}/analysis.json#/slices/0/missed" in text
+    assert f"{run.name}/analysis.json#/causes/causes/0/recall_fail" in text
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     there = {one.path for one in client.list_artifacts(read_json(run / "mlflow.json")["run_id"])}
     assert {"analysis.json", "slices.png", "slices.svg", "heat.png", "heat.svg"} <= there

@@ -39,25 +39,28 @@ def analysed(folder: RunFolder) -> dict[str, Any] | None:
         for n, row in enumerate(found["slices"])
         for name, value in row["by"].items()
     ]
+    slices = {
+        name: {"items": source.count(*at, "n")}
+        | {head: source.metric(*at, key) for key, head in RATES.items()}
+        for name, at in rows
+    }
+    tables = [_table("slice", slices)]
+    if named := found.get("causes", {}).get("causes"):
+        causes = {
+            row["mode"]: _cause(source, ("causes", "causes", n)) for n, row in enumerate(named)
+        }
+        tables.append(_table("root cause", causes))
     return {
         "text": found["text"],
-        "tables": [
-            _table(
-                "slice",
-                {
-                    name: {"items": source.count(*at, "n")}
-                    | {head: source.metric(*at, key) for key, head in RATES.items()}
-                    for name, at in rows
-                },
-            )
-        ],
+        "tables": tables,
         "pictures": [_picture(folder, name) for name in pictures.analysis(folder, found)],
     }
 
 
 def changed(folder: RunFolder) -> dict[str, Any] | None:
     """The values of the template for a run with new outputs of its items; None for others."""
-    if not (found := folder.after):
+    found = folder.after
+    if "claim" not in found:  # none, or made before there was a picture: `--after` makes it anew
         return None
     source = Source(f"{folder.id}/after.json", found)
     pictures.after(folder, found)
@@ -83,6 +86,15 @@ def changed(folder: RunFolder) -> dict[str, Any] | None:
         "text": found["text"],
         "tables": tables,
         "pictures": [_picture(folder, "after")],
+    }
+
+
+def _cause(source: Source, at: Place) -> dict[str, Any]:
+    """A row of the table of root causes."""
+    return {
+        "fails": source.count(*at, "count"),
+        "share of fails": source.metric(*at, "share"),
+        "recall of fail": source.metric(*at, "recall_fail"),
     }
 
 
