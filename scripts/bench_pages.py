@@ -157,9 +157,8 @@ def main() -> None:
             browser.process.wait()
     took["a label, until it is on disk"] = saved
     least = statistics.median(took["a file as it is"])
-    print(
-        f"{given.items:,} interactions, {given.events:,} label events; the first page of all {first:.0f} ms"
-    )
+    size = f"{given.items:,} interactions, {given.events:,} label events"
+    print(f"{size}; the first page of all {first:.0f} ms")
     print(f"{'ms':<46} median   worst   ratio")
     for name, each in took.items():
         middle = statistics.median(each)
