@@ -211,7 +211,10 @@ MISTAKES = {
     "a text for a list": (("propose", "check", "x", "--check", "without('a')"), "is a list: ['a']"),
     "a pattern": (("propose", "check", "x", "--check", "matches('(')"), "unterminated"),
     "a schema": (("propose", "check", "x", "--check", "json_valid([], {'type': 1})"), "schema"),
-    "evaluated": (("propose", "check", "x", "--check", "longest(int('3'))"), "malformed"),
+    "evaluated": (
+        ("propose", "check", "x", "--check", "longest(int('3'))"),
+        "int('3') is no literal",
+    ),
 }
 
 

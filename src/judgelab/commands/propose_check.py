@@ -144,7 +144,9 @@ def check_words(
     if not NAME.fullmatch(name):
         raise ConfigError(f"NAME={name}: small letters, digits and _, a letter first.")
     if kind and own:
-        raise ConfigError("--kind is of the library and --check your own function: give one.")
+        raise ConfigError(
+            "--kind fits a check of the library and --check names one, or your own: give one."
+        )
     if kind not in (None, *check_fitting.KINDS):
         there = ", ".join(check_fitting.KINDS)
         raise ConfigError(f"--kind: there is no {kind!r}: {there}, or judge.")

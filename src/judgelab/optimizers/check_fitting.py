@@ -54,10 +54,8 @@ def written(text: str) -> Candidate:
         made = checks.LIBRARY.get(call.func.id)
         if made is None:
             raise ValueError(f"there is no {call.func.id}")
-        if any(name.arg is None for name in call.keywords):
-            raise ValueError("every argument is a literal")
-        values = [ast.literal_eval(value) for value in call.args]
-        names = {name.arg: ast.literal_eval(name.value) for name in call.keywords if name.arg}
+        values = [_literal(value) for value in call.args]
+        names = {name.arg or "**": _literal(name.value) for name in call.keywords}
         given = inspect.signature(made).bind(*values, **names).arguments
         if flat := [name for name in LISTS if isinstance(given.get(name), str)]:
             raise ValueError(f"{flat[0]} is a list: [{given[flat[0]]!r}]")
@@ -67,6 +65,13 @@ def written(text: str) -> Candidate:
         there = ", ".join(_signatures())
         raise ConfigError(f"--check {text}: {error}. There are: {there}.") from None
     return found
+
+
+def _literal(value: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        raise ValueError(f"{ast.unparse(value)} is no literal, and nothing is evaluated") from None
 
 
 def _signatures() -> list[str]:
