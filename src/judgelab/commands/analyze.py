@@ -24,7 +24,7 @@ from judgelab.commands.telling import lost
 from judgelab.data.looks import is_same_look
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ClaimError, IncompleteError, Stopped, UserError
-from judgelab.expert import same_reason
+from judgelab.expert.same_reason import of_run
 from judgelab.judges.base import Judge
 from judgelab.rerun import as_it_was, check_same
 from judgelab.runner import Bench
@@ -96,7 +96,8 @@ def analyze(
             "notes": [*about_cuts, *notes],
         }
         result["text"] = claims.in_words(result)
-        if not bench.look and (reasons := _reasons(folder, bench))["n"]:
+        reasons = of_run(folder.id, bench.dataset, bench.split.clusters, bench.level)
+        if not bench.look and reasons["n"]:
             result["wrong_reasons"] = reasons
             result["text"].append(
                 f"Right for the wrong reason in {in_words_of(reasons)} of the agreements that the "
@@ -110,12 +111,6 @@ def analyze(
 
     drawn = pictures.analysis(folder, result)
     show.next_steps([*_next(folder, result, drawn), *keep(folder, bench, config, tracking)])
-
-
-def _reasons(folder: RunFolder, bench: Bench) -> dict[str, Any]:
-    """What was said in the review of this judge's agreements."""
-    said = same_reason.remarks_on(folder.id, bench.dataset)
-    return same_reason.wrong_reasons(said, bench.split.clusters, bench.level).to_json()
 
 
 def names(by: Sequence[str]) -> list[str]:

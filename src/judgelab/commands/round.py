@@ -22,7 +22,7 @@ from judgelab.commands.estimate import say_estimate
 from judgelab.commands.stopping import run_stoppable
 from judgelab.data.readers.problems import shown
 from judgelab.errors import ConfigError, IncompleteError, Stopped, UserError
-from judgelab.expert import same_reason
+from judgelab.expert.same_reason import of_run
 from judgelab.rounds import frozen
 from judgelab.rounds.frozen import Round
 from judgelab.rounds.rule import Rule
@@ -204,8 +204,7 @@ def _table(rounds: Sequence[Round], bench: Bench) -> None:
 
 def _reasons(one: Round, bench: Bench) -> dict[str, Any]:
     """What was said since of the agreements of a round's judge."""
-    remarks = same_reason.remarks_on(one.result["run"], bench.dataset)
-    return same_reason.wrong_reasons(remarks, bench.split.clusters, bench.level).to_json()
+    return of_run(one.result["run"], bench.dataset, bench.split.clusters, bench.level)
 
 
 def _labels(one: Round, bench: Bench) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from judgelab.data.remarks import Remark, RemarkLog, remarks_path
 from judgelab.data.schema import Dataset
@@ -20,6 +20,13 @@ def remarks_on(run: str, dataset: Dataset) -> list[Remark]:
     known = {dataset.expert} - {""} or {one.expert for one in log.all if one.run == run}
     said = log.of(known.pop(), run) if len(known) == 1 else []
     return [one for one in said if content.get(one.id) == one.content]
+
+
+def of_run(
+    run: str, dataset: Dataset, clusters: Mapping[str, str | None], level: float
+) -> dict[str, Any]:
+    """`wrong_reasons` of what was said of a run, as JSON."""
+    return wrong_reasons(remarks_on(run, dataset), clusters, level).to_json()
 
 
 def wrong_reasons(

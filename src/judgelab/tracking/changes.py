@@ -46,7 +46,7 @@ def fates(found: Mapping[str, Any]) -> Figure:
     _shares(above, rates, found)
     _bars(below, rows)
     below.set_yticks(range(len(rows)), labels, fontsize=9)
-    digits = _beside(below, [row["said"] for row in rows])
+    digits = plots.beside(below, [row["said"] for row in rows])
     for row, label, text in zip(rows, below.get_yticklabels(), digits, strict=True):
         for one in (label, text) if row["few"] else ():
             one.set_color(FAINT)
@@ -115,7 +115,7 @@ def _shares(
     axes.set_yticks(range(len(rates)), [name for name, *_ in rates], fontsize=9)
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"], fontsize=9)
-    _beside(axes, [in_words_of(metric) for *_, metric in rates])
+    plots.beside(axes, [in_words_of(metric) for *_, metric in rates])
     level = f"{100 * found['level']:.3g} % intervals"
     plots.title(axes, f"share failing (the positive class is fail), {level}")
 
@@ -144,18 +144,6 @@ def _bars(axes: Axes, rows: Sequence[Row]) -> None:
     axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):g}")
     axes.locator_params(axis="x", integer=True)
     axes.tick_params(axis="x", labelsize=9)
-
-
-def _beside(axes: Axes, said: Sequence[str]) -> Sequence[Any]:
-    """Rows from the top, each with its numbers at the right; gives their texts."""
-    axes.set_ylim(len(said) - 0.4, -0.6)
-    right = axes.twinx()
-    right.set_ylim(axes.get_ylim())
-    right.set_yticks(range(len(said)), said, fontsize=9)
-    for one in (axes, right):
-        one.tick_params(axis="y", length=0)
-        plots.bare(one, "top", "right", "left")
-    return right.get_yticklabels()
 
 
 def _is_shown(row: Row, level: float) -> bool:

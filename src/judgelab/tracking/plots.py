@@ -212,15 +212,8 @@ def _rows(
     for label, (standing, _) in zip(axes.get_yticklabels(), styles, strict=True):
         label.set_fontweight("bold" if standing == CHOSEN else "normal")
         label.set_fontstyle("italic" if standing == BASELINE else "normal")
-    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.margins(x=0.04)
-    said = [scoring.in_words_of(m).replace("–", "undefined") for m in metrics]
-    right = axes.twinx()
-    right.set_ylim(axes.get_ylim())
-    right.set_yticks(range(len(names)), said, fontsize=9)
-    for one in (axes, right):
-        one.tick_params(axis="y", length=0)
-        bare(one, "top", "right", "left")
+    beside(axes, [scoring.in_words_of(m).replace("–", "undefined") for m in metrics])
     return figure, axes
 
 
@@ -274,6 +267,18 @@ def legend(figure: Figure, styles: Iterable[Style], more: Sequence[Any]) -> None
 def title(axes: Axes, text: str) -> None:
     """A title at the left, on as many lines as it needs."""
     axes.set_title("\n".join(textwrap.wrap(text, 68)), fontsize=10, loc="left")
+
+
+def beside(axes: Axes, said: Sequence[str]) -> Sequence[Any]:
+    """Rows from the top, each with its numbers at the right; gives their texts."""
+    axes.set_ylim(len(said) - 0.4, -0.6)
+    right = axes.twinx()
+    right.set_ylim(axes.get_ylim())
+    right.set_yticks(range(len(said)), said, fontsize=9)
+    for one in (axes, right):
+        one.tick_params(axis="y", length=0)
+        bare(one, "top", "right", "left")
+    return right.get_yticklabels()
 
 
 def bare(axes: Axes, *sides: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from judgelab.metrics.names import named
 from judgelab.scoring import short as digits
 from judgelab.tracking.folder import RunFolder
-from judgelab.tracking.plots import bare, mark, short, style, title
+from judgelab.tracking.plots import bare, beside, mark, short, style, title
 from judgelab.tracking.plots import legend as marks
 from judgelab.tracking.sweeps import Sweep
 
@@ -96,13 +96,7 @@ def axes_that_matter(sweep: Sweep) -> Figure:
         axes.plot([one.chance] * 2, [y - 0.36, y + 0.36], color="black", lw=1.6, ls=":")
     said = [f"{one.share:.0%}, p {digits(one.p)}" for one in found.values()]
     axes.set_yticks(range(len(found)), [short(key) for key in found], fontsize=9)
-    axes.set_ylim(len(found) - 0.4, -0.6)
-    right = axes.twinx()
-    right.set_ylim(axes.get_ylim())
-    right.set_yticks(range(len(found)), said, fontsize=9)
-    for side in (axes, right):
-        side.tick_params(axis="y", length=0)
-        bare(side, "top", "right", "left")
+    beside(axes, said)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel(
